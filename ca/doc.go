@@ -1,0 +1,2 @@
+// Package ca issues and revokes certificates, and can prove afterwards every decision it made.
+package ca

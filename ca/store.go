@@ -1,0 +1,186 @@
+package ca
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/policy"
+)
+
+// What a [Store] answers when the world is not as the caller thought.
+var (
+	ErrNotFound   = errors.New("not found")
+	ErrExists     = errors.New("exists already")
+	ErrSerialUsed = errors.New("serial was used before")
+	ErrNoIntent   = errors.New("no open intent for the serial")
+)
+
+// A TokenUsedError refuses the second use of a one-time token and says who had the first.
+type TokenUsedError struct {
+	ID string   // token id
+	By TokenUse // the first use
+}
+
+// Error says by whom, from where and when the token was used.
+func (e *TokenUsedError) Error() string {
+	return fmt.Sprintf("token %s was used by %s from %s at %s", e.ID, e.By.Party, e.By.From, e.By.At.UTC().Format(time.RFC3339))
+}
+
+// A Store keeps what the CA knows, durably: when a method that writes returns
+// nil, its effect survives a crash; when it returns an error, nothing of it
+// is visible, unless the error wraps context.Canceled or DeadlineExceeded, when the
+// effect is unknown and the caller looks it up. Every method is safe for concurrent use,
+// and writes of concurrent callers may share one commit. A method that takes an
+// audit.Event appends it to the log in the same commit as its effect.
+// The suite in ca/storetest says the rest.
+type Store interface {
+	IssuanceStore
+	StatusStore
+	Inventory
+	Registry
+	Tokens
+
+	// Append records events that change nothing else.
+	Append(ctx context.Context, events ...audit.Event) error
+	// Log reads the audit log.
+	Log() audit.Reader
+	// Close ends the store; calls under way finish first.
+	Close() error
+}
+
+// IssuanceStore is what the issuance gate writes.
+type IssuanceStore interface {
+	// Reserve records, before anything is signed, that the serial is about to be
+	// used. ErrSerialUsed if an intent, a certificate or a closed intent has it.
+	Reserve(ctx context.Context, intent Intent) error
+	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
+	// is named and appends is.Event, all or nothing. It returns the record with
+	// its Index. ErrNoIntent; *TokenUsedError; ErrNotFound for an unknown token.
+	Issue(ctx context.Context, is Issuance) (Record, error)
+	// Intents lists the open intents, oldest first.
+	Intents(ctx context.Context) ([]Intent, error)
+	// CloseIntent ends an open intent that came to nothing: its serial is
+	// revoked for good. ErrNoIntent.
+	CloseIntent(ctx context.Context, rev Revocation, event audit.Event) error
+}
+
+// StatusStore is what the status service reads and revocation writes.
+type StatusStore interface {
+	// Status says what is known of a serial under the named issuer.
+	// A serial that is unknown, only reserved, or another issuer's is not Issued.
+	Status(ctx context.Context, issuer string, serial Serial) (Status, error)
+	// Revoke records a revocation after [CheckRevocation] allowed it against
+	// what stands. ErrNotFound if the issuer never issued the serial.
+	Revoke(ctx context.Context, rev Revocation, event audit.Event) error
+	// Revocations yields the issuer's revocations by ascending serial.
+	Revocations(ctx context.Context, issuer string) iter.Seq2[Revocation, error]
+	// NextCRLNumber returns a number higher than every one returned before for
+	// the issuer, recorded together with the event before it is returned.
+	NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error)
+}
+
+// Inventory is what was issued.
+type Inventory interface {
+	// BySerial finds a certificate; ErrNotFound.
+	BySerial(ctx context.Context, serial Serial) (Record, error)
+	// ByThumbprint finds a certificate by the SHA-256 of its DER; ErrNotFound.
+	ByThumbprint(ctx context.Context, thumbprint [32]byte) (Record, error)
+	// Certificates yields the records that match, by ascending Index, after f.After.
+	Certificates(ctx context.Context, f Filter) iter.Seq2[Record, error]
+}
+
+// Registry is who takes part.
+type Registry interface {
+	// AddParty registers a party; ErrExists.
+	AddParty(ctx context.Context, p policy.Party, event audit.Event) error
+	// UpdateParty replaces the record of a registered party; ErrNotFound.
+	UpdateParty(ctx context.Context, p policy.Party, event audit.Event) error
+	// Party finds a party; ErrNotFound.
+	Party(ctx context.Context, id string) (policy.Party, error)
+	// Parties yields the parties by ascending id, after the given id.
+	Parties(ctx context.Context, after string) iter.Seq2[policy.Party, error]
+}
+
+// Tokens is the one-time enrollment tokens. They are redeemed by
+// [IssuanceStore.Issue] only.
+type Tokens interface {
+	// AddToken records a token; ErrExists.
+	AddToken(ctx context.Context, t Token, event audit.Event) error
+	// Token finds a token, used or not; ErrNotFound.
+	Token(ctx context.Context, id string) (Token, error)
+}
+
+// An Intent says that a certificate with this serial may be about to exist.
+type Intent struct {
+	Serial   Serial    `json:"serial"`
+	Issuer   string    `json:"issuer"`
+	Profile  string    `json:"profile"`
+	Party    string    `json:"party"`
+	NotAfter time.Time `json:"not_after"`
+	At       time.Time `json:"at"`
+}
+
+// A Record is one certificate of the inventory.
+type Record struct {
+	Index      uint64      `json:"index"`                // index of its issuance in the audit log
+	Serial     Serial      `json:"serial"`               //
+	Issuer     string      `json:"issuer"`               // name of the issuing CA
+	Profile    string      `json:"profile"`              //
+	Party      string      `json:"party"`                // "" for certificates of the CA itself
+	Role       policy.Role `json:"role"`                 //
+	SPKI       [32]byte    `json:"-"`                    // SHA-256 of the SubjectPublicKeyInfo
+	DER        []byte      `json:"-"`                    // the certificate
+	NotBefore  time.Time   `json:"not_before"`           //
+	NotAfter   time.Time   `json:"not_after"`            //
+	Requester  string      `json:"requester"`            // on whose word: as in audit.Event.Actor
+	Protocol   string      `json:"protocol"`             // how it was asked: token, renew, local
+	Revocation *Revocation `json:"revocation,omitempty"` // nil while it is good
+}
+
+// An Issuance is what one commit of the gate writes.
+type Issuance struct {
+	Record Record      // Index is ignored
+	Token  string      // id of the token to redeem, "" for none
+	Use    TokenUse    // written into the token
+	Event  audit.Event // certificate.issued
+}
+
+// Status is what the store knows of a serial.
+type Status struct {
+	Issued     bool        // an issuer of ours signed it, or an intent for it was closed
+	Revocation *Revocation // nil while it is good
+}
+
+// A Filter selects certificates; empty members match everything.
+type Filter struct {
+	Party, Issuer, Profile string
+	Role                   policy.Role
+	Revoked                *bool     // only revoked, or only not revoked
+	ExpiresBefore          time.Time // NotAfter before this
+	ValidAt                time.Time // NotBefore <= ValidAt <= NotAfter
+	After                  uint64    // cursor: only Index > After; see From
+	From                   bool      // After is a cursor (index 0 is a record too)
+	Limit                  int       // at most so many, 0 for all
+}
+
+// A Token is a one-time right to enroll one party under one profile.
+type Token struct {
+	ID       string    `json:"id"`
+	Party    string    `json:"party"`
+	Profile  string    `json:"profile"`
+	NotAfter time.Time `json:"not_after"`
+	By       string    `json:"by"` // who made it
+	Used     *TokenUse `json:"used,omitempty"`
+}
+
+// A TokenUse says who redeemed a token, from where and when, and for which certificate.
+type TokenUse struct {
+	Party  string    `json:"party"`
+	From   string    `json:"from"`
+	At     time.Time `json:"at"`
+	Serial Serial    `json:"serial"`
+}

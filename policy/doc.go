@@ -1,0 +1,2 @@
+// Package policy decides which certificate a party of a payment network may hold. It reads nothing and keeps nothing.
+package policy
