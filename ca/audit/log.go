@@ -1,0 +1,161 @@
+package audit
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Config says whose log it is and who signs its heads.
+type Config struct {
+	Origin string        // first line of every head: "pay.example/ca"
+	Signer crypto.Signer // Ed25519
+}
+
+// A Log appends events to the log that a host store keeps. It holds no state
+// of its own and is safe for concurrent use.
+type Log struct {
+	origin string
+	signer headSigner
+}
+
+// New returns a log; it refuses a signer that is not Ed25519 and an origin that
+// a note cannot carry.
+func New(cfg Config) (*Log, error) {
+	if cfg.Signer == nil {
+		return nil, errors.New("audit log: want a Signer")
+	}
+	public, ok := cfg.Signer.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("audit log: signer is %T, want Ed25519", cfg.Signer.Public())
+	}
+	if cfg.Origin == "" || strings.ContainsAny(cfg.Origin, "+ \t\r\n") {
+		return nil, fmt.Errorf("audit log: origin %q, want a name without spaces or plus signs", cfg.Origin)
+	}
+	return &Log{origin: cfg.Origin, signer: headSigner{name: cfg.Origin, key: cfg.Signer, public: public}}, nil
+}
+
+// Append adds events as the next leaves and returns the index of the first.
+func (l *Log) Append(tx Tx, events ...Event) (first uint64, err error) {
+	first, err = tx.Size()
+	if err != nil {
+		return 0, fmt.Errorf("reading the size of the audit log: %w", err)
+	}
+	for i, event := range events {
+		leaf, err := json.Marshal(event)
+		if err != nil {
+			return 0, fmt.Errorf("encoding an audit event: %w", err)
+		}
+		index := first + uint64(i)
+		hashes, err := tlog.StoredHashes(int64(index), leaf, tx)
+		if err != nil {
+			return 0, fmt.Errorf("hashing audit entry %d: %w", index, err)
+		}
+		if err := tx.Put(index, leaf, hashes); err != nil {
+			return 0, fmt.Errorf("writing audit entry %d: %w", index, err)
+		}
+	}
+	return first, nil
+}
+
+// Seal signs the head over all leaves of the transaction and stores it. The
+// host calls it once, at the end of a transaction that appended.
+func (l *Log) Seal(tx Tx) (head []byte, err error) {
+	size, err := tx.Size()
+	if err != nil {
+		return nil, fmt.Errorf("reading the size of the audit log: %w", err)
+	}
+	root, err := tlog.TreeHash(int64(size), tx)
+	if err != nil {
+		return nil, fmt.Errorf("computing the root of the audit log: %w", err)
+	}
+	text := l.origin + "\n" + strconv.FormatUint(size, 10) + "\n" + base64.StdEncoding.EncodeToString(root[:]) + "\n"
+	head, err = note.Sign(&note.Note{Text: text}, l.signer)
+	if err != nil {
+		return nil, fmt.Errorf("signing the head of the audit log: %w", err)
+	}
+	return head, tx.SetHead(head)
+}
+
+// VerifierKey returns the key that heads are verified with, in the text form of package note.
+func (l *Log) VerifierKey() string {
+	return fmt.Sprintf("%s+%08x+%s", l.signer.name, l.signer.KeyHash(), base64.StdEncoding.EncodeToString(l.signer.keyBytes()))
+}
+
+// headSigner signs notes with any Ed25519 crypto.Signer (C2SP signed-note).
+type headSigner struct {
+	name   string
+	key    crypto.Signer
+	public ed25519.PublicKey
+}
+
+// Name implements note.Signer.
+func (s headSigner) Name() string { return s.name }
+
+// keyBytes is the algorithm, 1 for Ed25519, and the public key.
+func (s headSigner) keyBytes() []byte { return append([]byte{1}, s.public...) }
+
+// KeyHash implements note.Signer.
+func (s headSigner) KeyHash() uint32 {
+	sum := sha256.Sum256(append([]byte(s.name+"\n"), s.keyBytes()...))
+	return binary.BigEndian.Uint32(sum[:])
+}
+
+// Sign implements note.Signer.
+func (s headSigner) Sign(msg []byte) ([]byte, error) {
+	return s.key.Sign(rand.Reader, msg, crypto.Hash(0))
+}
+
+// A Head is what a signed head says.
+type Head struct {
+	Origin string    // whose log
+	Size   uint64    // number of leaves
+	Root   tlog.Hash // root of the tree over them
+}
+
+// ParseHead verifies a signed head and returns what it says.
+func ParseHead(head []byte, verifierKey string) (Head, error) {
+	verifier, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return Head{}, fmt.Errorf("verifier key %q: %w", verifierKey, err)
+	}
+	n, err := note.Open(head, note.VerifierList(verifier))
+	if err != nil {
+		return Head{}, fmt.Errorf("verifying the head of the audit log: %w", err)
+	}
+	origin, rest, _ := strings.Cut(n.Text, "\n")
+	number, rest, _ := strings.Cut(rest, "\n")
+	text, _, ended := strings.Cut(rest, "\n")
+	size, err := strconv.ParseUint(number, 10, 62)
+	if err != nil || !ended || origin != verifier.Name() {
+		return Head{}, fmt.Errorf("head of the audit log says %q, want %s, a size and a root", n.Text, verifier.Name())
+	}
+	root, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(root) != tlog.HashSize {
+		return Head{}, fmt.Errorf("head of the audit log has root %q, want %d octets in base64", text, tlog.HashSize)
+	}
+	return Head{Origin: origin, Size: size, Root: tlog.Hash(root)}, nil
+}
+
+// ParseEvent decodes a leaf.
+func ParseEvent(leaf []byte) (Event, error) {
+	var event Event
+	decoder := json.NewDecoder(bytes.NewReader(leaf))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&event); err != nil {
+		return Event{}, fmt.Errorf("decoding an audit event: %w", err)
+	}
+	return event, nil
+}

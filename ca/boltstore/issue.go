@@ -1,0 +1,152 @@
+package boltstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+)
+
+// Reserve implements ca.Store.
+func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
+	return s.write(ctx, func(tx *bbolt.Tx) error {
+		serial := intent.Serial[:]
+		if tx.Bucket(bucketIntents).Get(serial) != nil || tx.Bucket(bucketSerials).Get(serial) != nil {
+			return ca.ErrSerialUsed
+		}
+		return writing(func() error { return putJSON(tx, bucketIntents, serial, intent) })
+	})
+}
+
+// Issue implements ca.Store.
+func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
+	record := is.Record
+	record.Revocation = nil
+	err := s.write(ctx, func(tx *bbolt.Tx) error {
+		serial := record.Serial[:]
+		if tx.Bucket(bucketIntents).Get(serial) == nil {
+			return ca.ErrNoIntent
+		}
+		token, err := redeem(tx, is)
+		if err != nil {
+			return err
+		}
+		return writing(
+			func() (err error) { record.Index, err = s.cfg.Log.Append(logTx{tx}, is.Event); return err },
+			func() error { return putRecord(tx, record) },
+			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
+			func() error {
+				if token == nil {
+					return nil
+				}
+				return putJSON(tx, bucketTokens, []byte(token.ID), token)
+			},
+		)
+	})
+	return record, err
+}
+
+// redeem returns the token that the issuance uses up, nil if it names none.
+func redeem(tx *bbolt.Tx, is ca.Issuance) (*ca.Token, error) {
+	if is.Token == "" {
+		return nil, nil
+	}
+	var token ca.Token
+	if err := getJSON(tx, bucketTokens, []byte(is.Token), &token); err != nil {
+		return nil, fmt.Errorf("redeeming token %s: %w", is.Token, err)
+	}
+	if token.Used != nil {
+		return nil, &ca.TokenUsedError{ID: token.ID, By: *token.Used}
+	}
+	token.Used = &is.Use
+	return &token, nil
+}
+
+// putRecord writes a certificate and its indexes.
+func putRecord(tx *bbolt.Tx, record ca.Record) error {
+	header, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	value := make([]byte, 0, 2+len(header)+len(record.SPKI)+len(record.DER))
+	value = append(value, byte(len(header)>>8), byte(len(header)))
+	value = append(value, header...)
+	value = append(value, record.SPKI[:]...)
+	value = append(value, record.DER...)
+	index := number(record.Index)
+	certificates := tx.Bucket(bucketCerts)
+	certificates.FillPercent = 0.9 // keys only grow
+	thumbprint := sha256.Sum256(record.DER)
+	return errors.Join(
+		certificates.Put(index, value),
+		tx.Bucket(bucketSerials).Put(record.Serial[:], index),
+		tx.Bucket(bucketThumbs).Put(append(thumbprint[:8:8], index...), nil),
+		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
+		tx.Bucket(bucketByParty).Put(append(partyPrefix(record.Party), index...), nil),
+	)
+}
+
+func partyPrefix(party string) []byte { return append([]byte(party), 0) }
+
+// parseRecord decodes what putRecord wrote, without its revocation.
+func parseRecord(value []byte) (record ca.Record, err error) {
+	if len(value) < 2 {
+		return record, errors.New("certificate record is too short")
+	}
+	n := int(value[0])<<8 | int(value[1])
+	if len(value) < 2+n+len(record.SPKI) {
+		return record, errors.New("certificate record is too short")
+	}
+	if err := json.Unmarshal(value[2:2+n], &record); err != nil {
+		return record, fmt.Errorf("reading a certificate record: %w", err)
+	}
+	copy(record.SPKI[:], value[2+n:])
+	record.DER = bytes.Clone(value[2+n+len(record.SPKI):])
+	return record, nil
+}
+
+// Intents implements ca.Store.
+func (s *Store) Intents(context.Context) (intents []ca.Intent, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketIntents).ForEach(func(_, raw []byte) error {
+			var intent ca.Intent
+			if err := json.Unmarshal(raw, &intent); err != nil {
+				return err
+			}
+			intents = append(intents, intent)
+			return nil
+		})
+	})
+	slices.SortFunc(intents, func(a, b ca.Intent) int {
+		return cmp.Or(a.At.Compare(b.At), bytes.Compare(a.Serial[:], b.Serial[:]))
+	})
+	return intents, err
+}
+
+// closedIntent stands in the serial index where a certificate's log index
+// would: the serial was used, but there is no certificate.
+var closedIntent = []byte{}
+
+// CloseIntent implements ca.Store.
+func (s *Store) CloseIntent(ctx context.Context, rev ca.Revocation, event audit.Event) error {
+	return s.write(ctx, func(tx *bbolt.Tx) error {
+		if tx.Bucket(bucketIntents).Get(rev.Serial[:]) == nil {
+			return ca.ErrNoIntent
+		}
+		return writing(
+			func() error { return tx.Bucket(bucketIntents).Delete(rev.Serial[:]) },
+			func() error { return tx.Bucket(bucketSerials).Put(rev.Serial[:], closedIntent) },
+			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
+			s.appends(tx, event),
+		)
+	})
+}

@@ -1,0 +1,116 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/payca/payca/ca/audit"
+)
+
+// logTx is the audit log inside a transaction.
+type logTx struct{ tx *bbolt.Tx }
+
+// Size implements audit.Tx.
+func (l logTx) Size() (uint64, error) {
+	last, _ := l.tx.Bucket(bucketLeaves).Cursor().Last()
+	if last == nil {
+		return 0, nil
+	}
+	if len(last) != 8 {
+		return 0, fmt.Errorf("audit log has key %x, want 8 octets", last)
+	}
+	return binary.BigEndian.Uint64(last) + 1, nil
+}
+
+// ReadHashes implements tlog.HashReader.
+func (l logTx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	bucket := l.tx.Bucket(bucketHashes)
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		raw := bucket.Get(number(uint64(index)))
+		if len(raw) != tlog.HashSize {
+			return nil, fmt.Errorf("stored hash %d has %d octets, want %d", index, len(raw), tlog.HashSize)
+		}
+		hashes[i] = tlog.Hash(raw)
+	}
+	return hashes, nil
+}
+
+// Put implements audit.Tx.
+func (l logTx) Put(index uint64, leaf []byte, hashes []tlog.Hash) error {
+	if err := l.tx.Bucket(bucketLeaves).Put(number(index), leaf); err != nil {
+		return err
+	}
+	bucket := l.tx.Bucket(bucketHashes)
+	bucket.FillPercent = 0.9 // keys only grow
+	first := uint64(tlog.StoredHashIndex(0, int64(index)))
+	for i := range hashes {
+		if err := bucket.Put(number(first+uint64(i)), hashes[i][:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetHead implements audit.Tx.
+func (l logTx) SetHead(head []byte) error { return l.tx.Bucket(bucketMeta).Put(keyHead, head) }
+
+// Append implements ca.Store.
+func (s *Store) Append(ctx context.Context, events ...audit.Event) error {
+	return s.write(ctx, func(tx *bbolt.Tx) error {
+		return writing(s.appends(tx, events...))
+	})
+}
+
+// appends is the step that writes events to the log.
+func (s *Store) appends(tx *bbolt.Tx, events ...audit.Event) func() error {
+	return func() error {
+		_, err := s.cfg.Log.Append(logTx{tx}, events...)
+		return err
+	}
+}
+
+// Log implements ca.Store.
+func (s *Store) Log() audit.Reader { return reader{s.db} }
+
+// reader reads the log, each call in a transaction of its own.
+type reader struct{ db *bbolt.DB }
+
+// Head implements audit.Reader.
+func (r reader) Head(context.Context) (head []byte, err error) {
+	err = r.db.View(func(tx *bbolt.Tx) error {
+		head = bytes.Clone(tx.Bucket(bucketMeta).Get(keyHead))
+		return nil
+	})
+	return head, err
+}
+
+// Leaves implements audit.Reader. It returns what stands at the positions from
+// on; that a leaf is where it belongs is for audit.Verify to say.
+func (r reader) Leaves(_ context.Context, from uint64, limit int) (leaves [][]byte, err error) {
+	err = r.db.View(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(bucketLeaves).Cursor()
+		for key, leaf := cursor.Seek(number(from)); key != nil && len(leaves) < limit; key, leaf = cursor.Next() {
+			if want := from + uint64(len(leaves)); binary.BigEndian.Uint64(key) != want {
+				return &audit.Corruption{Index: want, What: "is missing"}
+			}
+			leaves = append(leaves, bytes.Clone(leaf))
+		}
+		return nil
+	})
+	return leaves, err
+}
+
+// Hashes implements audit.Reader.
+func (r reader) Hashes(_ context.Context, indexes []int64) (hashes []tlog.Hash, err error) {
+	err = r.db.View(func(tx *bbolt.Tx) error {
+		hashes, err = logTx{tx}.ReadHashes(indexes)
+		return err
+	})
+	return hashes, err
+}

@@ -1,0 +1,86 @@
+package boltstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/policy"
+)
+
+// AddParty implements ca.Store.
+func (s *Store) AddParty(ctx context.Context, p policy.Party, event audit.Event) error {
+	return s.putParty(ctx, p, event, false)
+}
+
+// UpdateParty implements ca.Store.
+func (s *Store) UpdateParty(ctx context.Context, p policy.Party, event audit.Event) error {
+	return s.putParty(ctx, p, event, true)
+}
+
+func (s *Store) putParty(ctx context.Context, p policy.Party, event audit.Event, exists bool) error {
+	return s.write(ctx, func(tx *bbolt.Tx) error {
+		if err := wantKey(tx, bucketParties, p.ID, exists); err != nil {
+			return fmt.Errorf("party %q: %w", p.ID, err)
+		}
+		return writing(func() error { return putJSON(tx, bucketParties, []byte(p.ID), p) }, s.appends(tx, event))
+	})
+}
+
+// wantKey checks that a key is there, or that it is not.
+func wantKey(tx *bbolt.Tx, bucket []byte, id string, exists bool) error {
+	found := tx.Bucket(bucket).Get([]byte(id)) != nil
+	switch {
+	case id == "":
+		return ca.ErrNotFound
+	case found && !exists:
+		return ca.ErrExists
+	case !found && exists:
+		return ca.ErrNotFound
+	}
+	return nil
+}
+
+// Party implements ca.Store.
+func (s *Store) Party(_ context.Context, id string) (party policy.Party, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error { return getJSON(tx, bucketParties, []byte(id), &party) })
+	if err != nil {
+		err = fmt.Errorf("party %q: %w", id, err)
+	}
+	return party, err
+}
+
+// Parties implements ca.Store.
+func (s *Store) Parties(_ context.Context, after string) iter.Seq2[policy.Party, error] {
+	from := []byte(after)
+	if after != "" {
+		from = append(from, 0) // the least key after it
+	}
+	return pages(s.db, bucketParties, nil, from, func(_ *bbolt.Tx, _, value []byte) (party policy.Party, keep bool, err error) {
+		return party, true, json.Unmarshal(value, &party)
+	})
+}
+
+// AddToken implements ca.Store.
+func (s *Store) AddToken(ctx context.Context, t ca.Token, event audit.Event) error {
+	return s.write(ctx, func(tx *bbolt.Tx) error {
+		if err := wantKey(tx, bucketTokens, t.ID, false); err != nil {
+			return fmt.Errorf("token %q: %w", t.ID, err)
+		}
+		return writing(func() error { return putJSON(tx, bucketTokens, []byte(t.ID), t) }, s.appends(tx, event))
+	})
+}
+
+// Token implements ca.Store.
+func (s *Store) Token(_ context.Context, id string) (token ca.Token, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error { return getJSON(tx, bucketTokens, []byte(id), &token) })
+	if err != nil {
+		err = fmt.Errorf("token %q: %w", id, err)
+	}
+	return token, err
+}

@@ -1,0 +1,130 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+)
+
+func statusKey(issuer string, serial ca.Serial) []byte {
+	return append(append([]byte(issuer), 0), serial[:]...)
+}
+
+// Status implements ca.Store.
+func (s *Store) Status(_ context.Context, issuer string, serial ca.Serial) (status ca.Status, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		status, err = statusIn(tx, issuer, serial)
+		return err
+	})
+	return status, err
+}
+
+func statusIn(tx *bbolt.Tx, issuer string, serial ca.Serial) (ca.Status, error) {
+	var rev ca.Revocation
+	err := getJSON(tx, bucketStatus, statusKey(issuer, serial), &rev)
+	if err == nil {
+		return ca.Status{Issued: true, Revocation: &rev}, nil
+	}
+	if !errors.Is(err, ca.ErrNotFound) {
+		return ca.Status{}, err
+	}
+	record, err := recordBySerial(tx, serial)
+	if errors.Is(err, ca.ErrNotFound) {
+		return ca.Status{}, nil
+	}
+	return ca.Status{Issued: err == nil && record.Issuer == issuer}, err
+}
+
+// Revoke implements ca.Store.
+func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event) error {
+	return s.write(ctx, func(tx *bbolt.Tx) error {
+		status, err := statusIn(tx, rev.Issuer, rev.Serial)
+		if err != nil {
+			return err
+		}
+		if !status.Issued {
+			return fmt.Errorf("serial %s of the %s CA: %w", rev.Serial, rev.Issuer, ca.ErrNotFound)
+		}
+		if err := ca.CheckRevocation(status.Revocation, rev); err != nil {
+			return err
+		}
+		return writing(
+			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
+			s.appends(tx, event),
+		)
+	})
+}
+
+// Revocations implements ca.Store.
+func (s *Store) Revocations(_ context.Context, issuer string) iter.Seq2[ca.Revocation, error] {
+	prefix := append([]byte(issuer), 0)
+	return pages(s.db, bucketStatus, prefix, prefix, func(_ *bbolt.Tx, _, value []byte) (rev ca.Revocation, keep bool, err error) {
+		return rev, true, json.Unmarshal(value, &rev)
+	})
+}
+
+// NextCRLNumber implements ca.Store.
+func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (next uint64, err error) {
+	err = s.write(ctx, func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketCRL)
+		next = 1
+		if raw := bucket.Get([]byte(issuer)); len(raw) == 8 {
+			next = binary.BigEndian.Uint64(raw) + 1
+		}
+		return writing(func() error { return bucket.Put([]byte(issuer), number(next)) }, s.appends(tx, event))
+	})
+	return next, err
+}
+
+// pageSize is how many rows an iterator reads in one transaction, so that a slow
+// consumer holds none open.
+const pageSize = 256
+
+// pages iterates over the keys with the prefix, from the given key on. read turns
+// a row into a value, or leaves it out.
+func pages[T any](db *bbolt.DB, bucket, prefix, from []byte, read func(tx *bbolt.Tx, key, value []byte) (T, bool, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		next := from
+		for next != nil {
+			var page []T
+			err := db.View(func(tx *bbolt.Tx) error {
+				cursor := tx.Bucket(bucket).Cursor()
+				key, value := cursor.Seek(next)
+				next = nil
+				for rows := 0; key != nil && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
+					if rows++; rows > pageSize {
+						next = bytes.Clone(key)
+						return nil
+					}
+					item, keep, err := read(tx, key, value)
+					if err != nil {
+						return err
+					}
+					if keep {
+						page = append(page, item)
+					}
+				}
+				return nil
+			})
+			for _, item := range page {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// maxBatch bounds how many operations share a commit.
+const maxBatch = 512
+
+// errClosed refuses writes after Close.
+var errClosed = errors.New("the store is closed")
+
+// errReadOnly refuses writes to a store opened by OpenReadOnly.
+var errReadOnly = errors.New("the store is open for reading only")
+
+// An operation is one caller's change. apply checks first and writes last: when it
+// returns an error it has written nothing.
+type operation struct {
+	apply func(tx *bbolt.Tx) error
+	err   error
+	done  chan struct{}
+}
+
+// A writer is the goroutine that owns all writing.
+type writer struct {
+	store   *Store
+	queue   chan *operation
+	stopped chan struct{}
+
+	mu     sync.RWMutex // held for reading while an operation is queued
+	closed bool         // guarded by mu
+}
+
+func startWriter(s *Store) *writer {
+	w := &writer{store: s, queue: make(chan *operation, maxBatch), stopped: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+// write queues an operation and waits for its commit.
+func (s *Store) write(ctx context.Context, apply func(tx *bbolt.Tx) error) error {
+	if s.writer == nil {
+		return errReadOnly
+	}
+	return s.writer.do(ctx, apply)
+}
+
+func (w *writer) do(ctx context.Context, apply func(tx *bbolt.Tx) error) error {
+	op := &operation{apply: apply, done: make(chan struct{})}
+	if err := w.enqueue(ctx, op); err != nil {
+		return err
+	}
+	select {
+	case <-op.done:
+		return op.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a commit, which may still happen: %w", ctx.Err())
+	}
+}
+
+func (w *writer) enqueue(ctx context.Context, op *operation) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case w.queue <- op:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stop lets queued operations finish; it is false if the writer was stopped before.
+func (w *writer) stop() bool {
+	w.mu.Lock()
+	was := w.closed
+	w.closed = true
+	if !was {
+		close(w.queue)
+	}
+	w.mu.Unlock()
+	<-w.stopped
+	return !was
+}
+
+func (w *writer) run() {
+	defer close(w.stopped)
+	for op := range w.queue {
+		batch := []*operation{op}
+	gather:
+		for len(batch) < maxBatch {
+			select {
+			case next, ok := <-w.queue:
+				if !ok {
+					break gather
+				}
+				batch = append(batch, next)
+			default:
+				break gather
+			}
+		}
+		w.commit(batch)
+	}
+}
+
+// commit applies a batch in one transaction and tells every caller.
+func (w *writer) commit(batch []*operation) {
+	err := w.store.db.Update(func(tx *bbolt.Tx) error {
+		before, err := logTx{tx}.Size()
+		if err != nil {
+			return err
+		}
+		for _, op := range batch {
+			op.err = op.apply(tx)
+			if fatal := (*writeError)(nil); errors.As(op.err, &fatal) {
+				return op.err
+			}
+		}
+		after, err := logTx{tx}.Size()
+		if err != nil {
+			return err
+		}
+		if after != before {
+			if _, err := w.store.cfg.Log.Seal(logTx{tx}); err != nil {
+				return err
+			}
+		}
+		if w.store.cfg.BeforeCommit != nil {
+			return w.store.cfg.BeforeCommit()
+		}
+		return nil
+	})
+	for _, op := range batch {
+		if err != nil {
+			op.err = fmt.Errorf("committing: %w", err)
+		}
+		close(op.done)
+	}
+}
+
+// A writeError is an error met after an operation began to write: the whole
+// transaction must go.
+type writeError struct{ err error }
+
+// Error returns the cause's words.
+func (e *writeError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *writeError) Unwrap() error { return e.err }
+
+// writing runs the writes of an operation, after its checks; the first error is fatal to the transaction.
+func writing(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return &writeError{err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package catest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/lint"
+	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/policy"
+)
+
+// A Network is a CA that lives for one test: a root, every issuing CA, a store
+// in the test's directory, and OCSP and CRLs on a loopback port.
+type Network struct {
+	Name      string
+	Root      *x509.Certificate
+	Issuers   []ca.Issuer // with their keys, so that a test can mis-issue
+	Authority *ca.Authority
+	Store     ca.Store
+	Status    *status.Service
+	StatusURL string
+	LogKey    string // verifier key of the audit log
+}
+
+// New makes a network named pay.example. When the test ends it verifies every
+// certificate issued, and the audit log.
+func New(t testing.TB) *Network {
+	t.Helper()
+	ctx := t.Context()
+	n := &Network{Name: "pay.example"}
+	server := httptest.NewUnstartedServer(nil)
+	n.StatusURL = "http://" + server.Listener.Addr().String()
+	t.Cleanup(server.Close)
+
+	ceremony, err := ca.Create(ca.CeremonyConfig{Network: n.Name, StatusURL: n.StatusURL})
+	must(t, err)
+	n.Root, n.Issuers = ceremony.Root, ceremony.Issuers
+	now := time.Now().UTC().Truncate(time.Second)
+	crl := ocsp.CRL{Issuer: n.Root, Number: 1, ThisUpdate: now, NextUpdate: now.Add(24 * time.Hour)}
+	tbs, err := crl.TBS(func(func(ocsp.Entry, error) bool) {})
+	must(t, err)
+	signature, err := ceremony.SignRootCRL(tbs)
+	must(t, err)
+	rootCRL, err := crl.Assemble(tbs, signature)
+	must(t, err)
+
+	_, logKey, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	log, err := audit.New(audit.Config{Origin: n.Name + "/ca", Signer: logKey})
+	must(t, err)
+	n.LogKey = log.VerifierKey()
+	n.Store, err = boltstore.Open(ctx, boltstore.Config{Path: filepath.Join(t.TempDir(), "store.db"), Log: log})
+	must(t, err)
+	t.Cleanup(func() { n.verify(t) })
+
+	linter, err := lint.New()
+	must(t, err)
+	n.Status, err = status.New(status.Config{Store: n.Store, Root: n.Root, RootCRL: rootCRL})
+	must(t, err)
+	var profiles []*policy.Profile
+	for _, cfg := range policy.DefaultProfiles() {
+		profile, err := policy.NewProfile(cfg)
+		must(t, err)
+		profiles = append(profiles, profile)
+	}
+	n.Authority, err = ca.New(ctx, ca.Config{
+		Network: n.Name, Root: n.Root, Issuers: n.Issuers, Profiles: profiles, Store: n.Store,
+		Linter: linter, StatusURL: n.StatusURL, OnRevoke: n.Status.Revoked,
+	})
+	must(t, err)
+	must(t, n.Status.Start(ctx, n.Authority))
+	server.Config.Handler = n.Status
+	server.Start()
+	return n
+}
+
+// Trust is what a relying party of the network knows.
+func (n *Network) Trust() policy.Trust {
+	return policy.Trust{Network: n.Name, Roots: []*x509.Certificate{n.Root}}
+}
+
+// Enroll registers a party and issues it a certificate for a new P-256 key.
+func (n *Network) Enroll(t testing.TB, id string, role policy.Role, dns ...string) tls.Certificate {
+	t.Helper()
+	now := time.Now().UTC().Truncate(time.Second)
+	party := policy.Party{ID: id, Role: role, Name: "Test " + id, DNSNames: dns, State: policy.Active, Created: now}
+	must(t, party.Check(n.Name))
+	must(t, n.Store.AddParty(t.Context(), party, audit.Event{Time: now, Kind: audit.PartyAdded, Actor: "test", Party: id}))
+	return n.Issue(t, id)
+}
+
+// Issue issues a registered party one more certificate, for a new P-256 key.
+func (n *Network) Issue(t testing.TB, id string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	must(t, err)
+	issued, err := n.Authority.Issue(t.Context(), ca.Request{Party: id, CSR: csr, Requester: "test", Protocol: "local"})
+	must(t, err)
+	certificate := tls.Certificate{PrivateKey: key, Leaf: issued.Leaf}
+	for _, c := range issued.Chain {
+		certificate.Certificate = append(certificate.Certificate, c.Raw)
+	}
+	return certificate
+}
+
+// Revoke revokes a certificate that the network issued.
+func (n *Network) Revoke(t testing.TB, leaf *x509.Certificate, reason ca.Reason) {
+	t.Helper()
+	serial, err := ca.SerialOf(leaf.SerialNumber)
+	must(t, err)
+	_, err = n.Authority.Revoke(t.Context(), ca.RevokeRequest{Serial: serial, Reason: reason, By: "test"})
+	must(t, err)
+}
+
+// Issuer returns the named issuing CA, with its key.
+func (n *Network) Issuer(t testing.TB, name string) ca.Issuer {
+	t.Helper()
+	for _, is := range n.Issuers {
+		if is.Name == name {
+			return is
+		}
+	}
+	t.Fatalf("no issuing CA %q", name)
+	return ca.Issuer{}
+}
+
+// verify checks what must hold of every CA at any time.
+func (n *Network) verify(t testing.TB) {
+	ctx := context.Background()
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(n.Root)
+	for _, is := range n.Issuers {
+		intermediates.AddCert(is.Certificate)
+	}
+	serials := map[ca.Serial]bool{}
+	for record, err := range n.Store.Certificates(ctx, ca.Filter{}) {
+		must(t, err)
+		if serials[record.Serial] {
+			t.Errorf("serial %s was issued twice", record.Serial)
+		}
+		serials[record.Serial] = true
+		leaf, err := x509.ParseCertificate(record.DER)
+		must(t, err)
+		options := x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, CurrentTime: leaf.NotBefore}
+		if _, err := leaf.Verify(options); err != nil {
+			t.Errorf("certificate %s does not verify: %v", record.Serial, err)
+		}
+	}
+	if _, err := audit.Verify(ctx, n.Store.Log(), n.LogKey); err != nil {
+		t.Errorf("audit log: %v", err)
+	}
+	must(t, n.Store.Close())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

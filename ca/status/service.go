@@ -1,0 +1,208 @@
+package status
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ocsp"
+)
+
+// Config says what a [Service] serves and for how long its answers hold.
+type Config struct {
+	Store        ca.StatusStore // where statuses are looked up
+	Root         *x509.Certificate
+	RootCRL      []byte        // DER, signed at the ceremony
+	OCSPValidity time.Duration // 0: the default of package ocsp
+	OCSPMaxAge   time.Duration // 0: the default of package ocsp
+	CRLValidity  time.Duration // 0: 24 h; a CRL is renewed at half of it
+	Now          func() time.Time
+	Logger       *slog.Logger
+}
+
+// A Service answers status questions about one network. Its methods are safe
+// for concurrent use once [Service.Start] has returned.
+type Service struct {
+	cfg       Config
+	authority *ca.Authority
+	issuers   map[string]*issuer
+	order     []string
+	responder atomic.Pointer[ocsp.Responder]
+	files     map[string]file // what never changes: certificates and the root CRL, by path
+}
+
+// New checks cfg and returns a service that [Service.Start] brings to life.
+func New(cfg Config) (*Service, error) {
+	if cfg.Store == nil || cfg.Root == nil || len(cfg.RootCRL) == 0 {
+		return nil, errors.New("status service: want Store, Root and RootCRL")
+	}
+	if cfg.CRLValidity == 0 {
+		cfg.CRLValidity = 24 * time.Hour
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{cfg: cfg, issuers: map[string]*issuer{}, files: map[string]file{}}, nil
+}
+
+// Start has the authority issue one OCSP signer per issuer and signs the first
+// CRLs. It is called once, before anything else but [Service.Revoked].
+func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
+	s.authority = authority
+	var responders []ocsp.ResponderIssuer
+	for _, certificate := range authority.Issuers() {
+		is := &issuer{name: certificate.Name, certificate: certificate.Certificate}
+		if err := s.renewSigner(ctx, is); err != nil {
+			return err
+		}
+		s.issuers[is.name] = is
+		s.order = append(s.order, is.name)
+		s.files["/ca/"+is.name+".crt"] = newFile("application/pkix-cert", is.certificate.Raw, is.certificate.NotBefore)
+		responders = append(responders, ocsp.ResponderIssuer{Name: is.name, Certificate: is.certificate, Signer: is.signer.Load})
+	}
+	s.files["/ca/root.crt"] = newFile("application/pkix-cert", s.cfg.Root.Raw, s.cfg.Root.NotBefore)
+	s.files["/crl/root.crl"] = newFile("application/pkix-crl", s.cfg.RootCRL, s.cfg.Root.NotBefore)
+
+	responder, err := ocsp.NewResponder(ocsp.ResponderConfig{
+		Issuers: responders, Source: source{s.cfg.Store}, Validity: s.cfg.OCSPValidity,
+		MaxAge: s.cfg.OCSPMaxAge, Now: s.cfg.Now, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("starting the OCSP responder: %w", err)
+	}
+	s.responder.Store(responder)
+	for _, name := range s.order {
+		if _, err := s.Publish(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run renews OCSP signers at half of their life and CRLs at half of their
+// validity until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			s.refresh(ctx)
+		}
+	}
+}
+
+// refresh renews what is due; what fails is logged and tried again at the next tick.
+func (s *Service) refresh(ctx context.Context) {
+	now := s.cfg.Now()
+	for _, name := range s.order {
+		is := s.issuers[name]
+		if delegate := is.signer.Load().Certificate(); now.After(middle(delegate.NotBefore, delegate.NotAfter)) {
+			if err := s.renewSigner(ctx, is); err != nil {
+				s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot renew ocsp signer", slog.String("issuer", name), slog.Any("err", err))
+			}
+		}
+		if crl := is.crl.Load(); now.After(crl.modified.Add(s.cfg.CRLValidity / 2)) {
+			if _, err := s.Publish(ctx, name); err != nil {
+				s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot renew crl", slog.String("issuer", name), slog.Any("err", err))
+			}
+		}
+	}
+}
+
+func middle(from, to time.Time) time.Time { return from.Add(to.Sub(from) / 2) }
+
+// renewSigner gives the issuer a new OCSP delegate.
+func (s *Service) renewSigner(ctx context.Context, is *issuer) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making the OCSP signer key of %s: %w", is.name, err)
+	}
+	delegate, err := s.authority.IssueResponder(ctx, is.name, key)
+	if err != nil {
+		return fmt.Errorf("issuing the OCSP signer of %s: %w", is.name, err)
+	}
+	signer, err := ocsp.NewSigner(ocsp.SignerConfig{Issuer: is.certificate, Certificate: delegate, Key: key})
+	if err != nil {
+		return fmt.Errorf("loading the OCSP signer of %s: %w", is.name, err)
+	}
+	is.signer.Store(signer)
+	return nil
+}
+
+// Revoked drops every cached answer about a certificate. It is meant for
+// ca.Config.OnRevoke, so that no answer outlives the revocation.
+func (s *Service) Revoked(issuer string, serial ca.Serial) {
+	if responder := s.responder.Load(); responder != nil {
+		responder.Drop(issuer, serial.Int().Bytes())
+	}
+}
+
+// ServeHTTP serves the paths that certificates carry. OCSP requests are
+// handled on the escaped path, before anything could clean it.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.EscapedPath()
+	responder := s.responder.Load()
+	if responder == nil {
+		http.Error(w, "status service is starting", http.StatusServiceUnavailable)
+		return
+	}
+	if path == "/ocsp" || strings.HasPrefix(path, "/ocsp/") {
+		responder.ServeHTTP(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method "+r.Method+" on "+path+", want GET or HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	if fixed, ok := s.files[path]; ok {
+		fixed.serve(w, r, s.cfg.CRLValidity)
+		return
+	}
+	if name, ok := strings.CutSuffix(strings.TrimPrefix(path, "/crl/"), ".crl"); ok && strings.HasPrefix(path, "/crl/") {
+		if is, known := s.issuers[name]; known {
+			is.crl.Load().serve(w, r, s.cfg.CRLValidity/4)
+			return
+		}
+	}
+	http.NotFound(w, r)
+}
+
+// An IssuerState is what the service has of one issuing CA.
+type IssuerState struct {
+	Name        string
+	Certificate *x509.Certificate
+	OCSPSigner  *x509.Certificate
+	CRLNumber   uint64
+	CRLUpdated  time.Time
+}
+
+// Issuers tells the state of every issuing CA, in the authority's order.
+func (s *Service) Issuers() []IssuerState {
+	states := make([]IssuerState, 0, len(s.order))
+	for _, name := range s.order {
+		is := s.issuers[name]
+		crl := is.crl.Load()
+		states = append(states, IssuerState{
+			Name: name, Certificate: is.certificate, OCSPSigner: is.signer.Load().Certificate(),
+			CRLNumber: crl.number, CRLUpdated: crl.modified,
+		})
+	}
+	return states
+}

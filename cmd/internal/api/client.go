@@ -1,0 +1,183 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/policy"
+)
+
+// maxReply bounds what is read of one reply.
+const maxReply = 64 << 20
+
+// A Client calls the API of one CA. Refusals come back as *problem.Problem.
+type Client struct {
+	URL  string       // https://HOST:PORT
+	HTTP *http.Client // with the caller's certificate
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= 300 {
+		return problem.Read(resp)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(out); err != nil {
+		return fmt.Errorf("reading the reply to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// AddParty registers a party.
+func (c *Client) AddParty(ctx context.Context, p policy.Party) (policy.Party, error) {
+	var out policy.Party
+	err := c.call(ctx, http.MethodPost, "/v1/parties", p, &out)
+	return out, err
+}
+
+// Party finds a party by id.
+func (c *Client) Party(ctx context.Context, id string) (policy.Party, error) {
+	var out policy.Party
+	err := c.call(ctx, http.MethodGet, "/v1/parties/"+url.PathEscape(id), nil, &out)
+	return out, err
+}
+
+// Parties yields every party, page after page.
+func (c *Client) Parties(ctx context.Context) iter.Seq2[policy.Party, error] {
+	return pages[policy.Party](ctx, c, "/v1/parties", url.Values{})
+}
+
+// CreateToken makes a one-time enrollment token.
+func (c *Client) CreateToken(ctx context.Context, req TokenRequest) (TokenReply, error) {
+	var out TokenReply
+	err := c.call(ctx, http.MethodPost, "/v1/tokens", req, &out)
+	return out, err
+}
+
+// Certificates yields the inventory, page after page; query takes the
+// parameters of GET /v1/certificates.
+func (c *Client) Certificates(ctx context.Context, query url.Values) iter.Seq2[Certificate, error] {
+	return pages[Certificate](ctx, c, "/v1/certificates", query)
+}
+
+// Certificate finds one certificate by serial.
+func (c *Client) Certificate(ctx context.Context, serial string) (Certificate, error) {
+	var out Certificate
+	err := c.call(ctx, http.MethodGet, "/v1/certificates/"+url.PathEscape(serial), nil, &out)
+	return out, err
+}
+
+// Revoke revokes; see [RevocationRequest].
+func (c *Client) Revoke(ctx context.Context, req RevocationRequest) (RevocationReply, error) {
+	var out RevocationReply
+	err := c.call(ctx, http.MethodPost, "/v1/revocations", req, &out)
+	return out, err
+}
+
+// Health asks how the CA is.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	var out Health
+	err := c.call(ctx, http.MethodGet, "/v1/health", nil, &out)
+	return out, err
+}
+
+// LogKey asks for the verifier key of the audit log.
+func (c *Client) LogKey(ctx context.Context) (string, error) {
+	var out Head
+	err := c.call(ctx, http.MethodGet, "/v1/audit/head", nil, &out)
+	return out.Key, err
+}
+
+// Head implements audit.Reader.
+func (c *Client) Head(ctx context.Context) ([]byte, error) {
+	var out Head
+	err := c.call(ctx, http.MethodGet, "/v1/audit/head", nil, &out)
+	return []byte(out.Note), err
+}
+
+// Leaves implements audit.Reader.
+func (c *Client) Leaves(ctx context.Context, from uint64, limit int) ([][]byte, error) {
+	query := url.Values{"from": {strconv.FormatUint(from, 10)}, "limit": {strconv.Itoa(min(limit, 1000))}}
+	var out Page[[]byte]
+	err := c.call(ctx, http.MethodGet, "/v1/audit/leaves?"+query.Encode(), nil, &out)
+	return out.Items, err
+}
+
+// Hashes implements audit.Reader.
+func (c *Client) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
+	hashes := make([]tlog.Hash, 0, len(indexes))
+	for len(indexes) > 0 {
+		n := min(len(indexes), maxHashes)
+		texts := make([]string, n)
+		for i, index := range indexes[:n] {
+			texts[i] = strconv.FormatInt(index, 10)
+		}
+		var out Page[[]byte]
+		if err := c.call(ctx, http.MethodGet, "/v1/audit/hashes?index="+strings.Join(texts, ","), nil, &out); err != nil {
+			return nil, err
+		}
+		if len(out.Items) != n {
+			return nil, fmt.Errorf("reading stored hashes: got %d, want %d", len(out.Items), n)
+		}
+		for _, raw := range out.Items {
+			if len(raw) != tlog.HashSize {
+				return nil, fmt.Errorf("reading stored hashes: one of %d octets, want %d", len(raw), tlog.HashSize)
+			}
+			hashes = append(hashes, tlog.Hash(raw))
+		}
+		indexes = indexes[n:]
+	}
+	return hashes, nil
+}
+
+// pages follows the cursor of a list.
+func pages[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			var page Page[T]
+			if err := c.call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
+				var zero T
+				yield(zero, err)
+				return
+			}
+			for _, item := range page.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if page.Next == "" {
+				return
+			}
+			query.Set("after", page.Next)
+		}
+	}
+}

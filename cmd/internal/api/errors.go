@@ -1,0 +1,33 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/enroll/strictjson"
+)
+
+// MapError is the problem.Mapper for the errors of package ca. It returns nil
+// for what it does not know.
+func MapError(err error) *problem.Error {
+	var used *ca.TokenUsedError
+	var revoked *ca.RevokedError
+	switch {
+	case errors.As(err, &used):
+		return &problem.Error{Status: http.StatusForbidden, Name: "token-used", Detail: used.Error(), Err: err}
+	case errors.As(err, &revoked):
+		return &problem.Error{Status: http.StatusConflict, Name: "already-revoked", Detail: revoked.Error(), Err: err}
+	case errors.Is(err, ca.ErrNotFound):
+		return &problem.Error{Status: http.StatusNotFound, Name: "not-found", Detail: err.Error(), Err: err}
+	case errors.Is(err, ca.ErrExists):
+		return &problem.Error{Status: http.StatusConflict, Name: "exists", Detail: err.Error(), Err: err}
+	}
+	return nil
+}
+
+// decode reads a strict JSON body.
+func decode(r *http.Request, v any) error {
+	return strictjson.DecodeRequest(r, bodyLimit, v)
+}

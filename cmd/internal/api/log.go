@@ -1,0 +1,102 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxHashes bounds how many stored hashes one request may ask for.
+const maxHashes = 1024
+
+// A Head is the newest signed head of the audit log.
+type Head struct {
+	Note string `json:"note"` // C2SP checkpoint, "" for an empty log
+	Key  string `json:"key"`  // verifier key it is signed with
+}
+
+// logHead: GET /v1/audit/head
+func (a *api) logHead(w http.ResponseWriter, r *http.Request) error {
+	head, err := a.cfg.Store.Log().Head(r.Context())
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, Head{Note: string(head), Key: a.cfg.LogKey})
+}
+
+// logLeaves: GET /v1/audit/leaves?from=&limit=, the leaves as base64 strings.
+func (a *api) logLeaves(w http.ResponseWriter, r *http.Request) error {
+	limit, err := pageLimit(r)
+	if err != nil {
+		return err
+	}
+	var from uint64
+	if text := r.URL.Query().Get("from"); text != "" {
+		if from, err = strconv.ParseUint(text, 10, 62); err != nil {
+			return badParameter("from", text, "the index of a leaf")
+		}
+	}
+	leaves, err := a.cfg.Store.Log().Leaves(r.Context(), from, limit)
+	if err != nil {
+		return err
+	}
+	page := Page[[]byte]{Items: leaves}
+	if len(leaves) == limit {
+		page.Next = strconv.FormatUint(from+uint64(limit), 10)
+	}
+	return reply(w, http.StatusOK, page)
+}
+
+// logHashes: GET /v1/audit/hashes?index=1,2,3
+func (a *api) logHashes(w http.ResponseWriter, r *http.Request) error {
+	var indexes []int64
+	for text := range strings.SplitSeq(r.URL.Query().Get("index"), ",") {
+		index, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || index < 0 || len(indexes) == maxHashes {
+			return badParameter("index", text, "at most 1024 storage indexes, separated by commas")
+		}
+		indexes = append(indexes, index)
+	}
+	hashes, err := a.cfg.Store.Log().Hashes(r.Context(), indexes)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, Page[[]byte]{Items: bytesOf(hashes)})
+}
+
+func bytesOf[H ~[32]byte](hashes []H) [][]byte {
+	out := make([][]byte, len(hashes))
+	for i := range hashes {
+		out[i] = append([]byte(nil), hashes[i][:]...)
+	}
+	return out
+}
+
+// A Health is what `payca status` shows of a CA.
+type Health struct {
+	Network string         `json:"network"`
+	Time    time.Time      `json:"time"`
+	Issuers []IssuerHealth `json:"issuers"`
+}
+
+// An IssuerHealth is the state of one issuing CA and its status service.
+type IssuerHealth struct {
+	Name       string    `json:"name"`
+	NotAfter   time.Time `json:"not_after"`
+	OCSPSigner time.Time `json:"ocsp_signer_not_after"`
+	CRLNumber  uint64    `json:"crl_number"`
+	CRLUpdated time.Time `json:"crl_updated"`
+}
+
+// health: GET /v1/health
+func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
+	health := Health{Network: a.cfg.Network, Time: a.cfg.Now().UTC()}
+	for _, is := range a.cfg.Status.Issuers() {
+		health.Issuers = append(health.Issuers, IssuerHealth{
+			Name: is.Name, NotAfter: is.Certificate.NotAfter, OCSPSigner: is.OCSPSigner.NotAfter,
+			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated,
+		})
+	}
+	return reply(w, http.StatusOK, health)
+}

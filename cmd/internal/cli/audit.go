@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/cmd/internal/network"
+)
+
+func newAuditCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log and prove it", Args: noSubcommand, RunE: showHelp}
+	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a))
+	return cmd
+}
+
+// auditLog opens the log: the store's where no server holds it, else the server's.
+func (a *app) auditLog(ctx context.Context) (audit.Reader, string, func() error, error) {
+	path, err := network.StorePath(a.dir)
+	if err == nil {
+		var store *boltstore.Store
+		store, err = boltstore.OpenReadOnly(path)
+		if err == nil {
+			key, err := network.LogKey(a.dir)
+			return store.Log(), key, store.Close, err
+		}
+	}
+	var locked *boltstore.LockedError
+	if !errors.As(err, &locked) && !errors.Is(err, network.ErrNoNetwork) {
+		return nil, "", nil, err
+	}
+	client, err := a.operator()
+	if err != nil {
+		return nil, "", nil, err
+	}
+	key, err := network.LogKey(a.dir) // the key on disk is worth more than the server's word
+	if errors.Is(err, os.ErrNotExist) {
+		key, err = client.LogKey(ctx)
+	}
+	return client, key, func() error { return nil }, err
+}
+
+func newAuditListCommand(a *app) *cobra.Command {
+	var kind, party string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the events of the audit log", Example: "  payca audit list --kind certificate.refused", Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			log, _, done, err := a.auditLog(cmd.Context())
+			if err != nil {
+				return explain(err)
+			}
+			defer func() { err = errors.Join(err, done()) }()
+			for index := uint64(0); ; {
+				leaves, err := log.Leaves(cmd.Context(), index, 1000)
+				if err != nil || len(leaves) == 0 {
+					return explain(err)
+				}
+				for _, leaf := range leaves {
+					event, err := audit.ParseEvent(leaf)
+					if err != nil {
+						return fmt.Errorf("entry %d: %w", index, err)
+					}
+					if (kind == "" || kind == string(event.Kind)) && (party == "" || party == event.Party) {
+						view := eventView{Index: index, Event: event}
+						if err := a.show(cmd, view, func(w io.Writer) { printEvent(w, view) }); err != nil {
+							return err
+						}
+					}
+					index++
+				}
+			}
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", "", "only events of this kind, such as certificate.issued")
+	cmd.Flags().StringVar(&party, "party", "", "only events of this party")
+	return cmd
+}
+
+type eventView struct {
+	Index uint64 `json:"index"`
+	audit.Event
+}
+
+// printEvent prints an event on one line, whatever its fields hold.
+func printEvent(w io.Writer, e eventView) {
+	fmt.Fprintf(w, "%6d  %s  %-20s", e.Index, e.Time.Format("2006-01-02 15:04:05Z"), e.Kind)
+	for _, field := range []struct{ name, value string }{
+		{"party", e.Party}, {"role", e.Role}, {"profile", e.Profile}, {"serial", e.Serial}, {"issuer", e.Issuer},
+		{"reason", e.Reason}, {"by", e.Actor}, {"from", e.From},
+	} {
+		switch {
+		case field.value == "":
+		case strings.ContainsFunc(field.value, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }):
+			fmt.Fprintf(w, " %s=%q", field.name, field.value)
+		default:
+			fmt.Fprintf(w, " %s=%s", field.name, field.value)
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+func newAuditVerifyCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Prove that nothing in the audit log was dropped or changed",
+		Long: `Recompute the Merkle tree of the audit log from its entries and compare it with the
+signed head. Works on a running server and on a store that is not being served.`,
+		Example: "  payca audit verify", Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			log, key, done, err := a.auditLog(cmd.Context())
+			if err != nil {
+				return explain(err)
+			}
+			defer func() { err = errors.Join(err, done()) }()
+			report, err := audit.Verify(cmd.Context(), log, key)
+			var corrupt *audit.Corruption
+			if errors.As(err, &corrupt) {
+				return fail(exitInvalid, err, "the log was changed after it was written: keep the store as evidence and restore a backup")
+			}
+			if err != nil {
+				return explain(err)
+			}
+			return a.show(cmd, map[string]any{"ok": true, "entries": report.Size, "root": report.Root.String(), "key": key}, func(w io.Writer) {
+				fmt.Fprintf(w, "ok   %d entries, root %s, signed by %s\n", report.Size, report.Root, key)
+			})
+		},
+	}
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/payca/payca/cmd/internal/api"
+)
+
+func newCertCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "cert", Short: "Look up what was issued", Args: noSubcommand, RunE: showHelp}
+	cmd.AddCommand(newCertListCommand(a), newCertShowCommand(a))
+	return cmd
+}
+
+func newCertListCommand(a *app) *cobra.Command {
+	var party, role, issuer, profile, status string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the certificates that were issued", Example: "  payca cert list --party shop1 --status valid", Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.operator()
+			if err != nil {
+				return err
+			}
+			query := url.Values{}
+			for name, value := range map[string]string{"party": party, "role": role, "issuer": issuer, "profile": profile, "status": status} {
+				if value != "" {
+					query.Set(name, value)
+				}
+			}
+			for c, err := range client.Certificates(cmd.Context(), query) {
+				if err != nil {
+					return explain(err)
+				}
+				if err := a.show(cmd, c, func(w io.Writer) { printCertificateLine(w, c) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&party, "party", "", "only of this party")
+	flags.StringVar(&role, "role", "", "only of this role")
+	flags.StringVar(&issuer, "issuer", "", "only by this issuing CA: consumer, merchant, gateway, bank, service")
+	flags.StringVar(&profile, "profile", "", "only of this profile")
+	flags.StringVar(&status, "status", "", "only valid, revoked or expired ones")
+	return cmd
+}
+
+func printCertificateLine(w io.Writer, c api.Certificate) {
+	party := c.Party
+	if party == "" {
+		party = "-"
+	}
+	fmt.Fprintf(w, "%-40s  %-8s  %-12s  %-14s  until %s", c.Serial, c.Status, party, c.Profile, c.NotAfter.Format("2006-01-02 15:04"))
+	if c.Revocation != nil {
+		fmt.Fprintf(w, "  revoked %s for %s", c.Revocation.At.Format("2006-01-02 15:04:05"), c.Revocation.Reason)
+	}
+	fmt.Fprintln(w)
+}
+
+func newCertShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show SERIAL",
+		Short: "Show one certificate that was issued",
+		Long: `Show one certificate: what the inventory says of it, then the certificate as PEM.
+
+  SERIAL  hexadecimal, with or without colons`,
+		Example: "  payca cert show 4c1f60e39a…", Args: exactly("SERIAL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.operator()
+			if err != nil {
+				return err
+			}
+			c, err := client.Certificate(cmd.Context(), args[0])
+			if err != nil {
+				return explain(err)
+			}
+			return a.show(cmd, c, func(w io.Writer) {
+				printCertificateLine(w, c)
+				fmt.Fprintf(w, "  issuer %s, log entry %d, asked for by %s through %s\n  sha256 %s\n%s", c.Issuer, c.Index, c.Requester, c.Protocol, c.Thumbprint, c.PEM)
+			})
+		},
+	}
+}

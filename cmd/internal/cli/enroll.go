@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/payca/payca/enroll"
+)
+
+type enrollOptions struct {
+	out   string
+	force bool
+}
+
+func newEnrollCommand(a *app) *cobra.Command {
+	var o enrollOptions
+	cmd := &cobra.Command{
+		Use:   "enroll [TOKEN]",
+		Short: "Get this party's certificate, or keep it current",
+		Long: `Get a certificate with a one-time token: make a key, have it certified, and write
+key, certificate and root to --dir/PARTY. Where that identity exists already it is
+kept, or renewed if it is due; so the command can be repeated.
+
+  TOKEN  what payca token create printed; - reads it from standard input, and
+         without it PAYCA_TOKEN is used`,
+		Example: "  payca enroll - < token",
+		Args:    atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			token, err := tokenText(cmd, args)
+			if err != nil {
+				return err
+			}
+			return o.run(cmd, a, token)
+		},
+	}
+	cmd.Flags().StringVar(&o.out, "out", "", "directory of the identity (default: PARTY in --dir)")
+	cmd.Flags().BoolVar(&o.force, "force", false, "enroll again although the identity is current; the key it has is kept aside")
+	return cmd
+}
+
+// tokenText finds the token: argument, standard input or environment.
+func tokenText(cmd *cobra.Command, args []string) (string, error) {
+	switch {
+	case len(args) == 1 && args[0] == "-":
+		raw, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10))
+		return strings.TrimSpace(string(raw)), err
+	case len(args) == 1:
+		return args[0], nil
+	case os.Getenv("PAYCA_TOKEN") != "":
+		return os.Getenv("PAYCA_TOKEN"), nil
+	}
+	return "", usageError("no token, want it as argument, on standard input (-) or in PAYCA_TOKEN")
+}
+
+func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
+	token, err := enroll.ReadToken(text)
+	if err != nil {
+		return fail(exitUsage, err, "a token is what payca token create PARTY prints")
+	}
+	dir := o.out
+	if dir == "" {
+		dir = filepath.Join(a.dir, token.Party)
+	}
+	outcome, err := enroll.Enroll(cmd.Context(), enroll.EnrollConfig{Token: text, Dir: dir, Force: o.force})
+	if err != nil {
+		return explain(err)
+	}
+	if outcome.Action == enroll.Enrolled {
+		a.story(cmd, "Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
+	}
+	return a.showOutcome(cmd, outcome)
+}
+
+// showOutcome says what became of an identity and where its files are.
+func (a *app) showOutcome(cmd *cobra.Command, o enroll.Outcome) error {
+	return a.show(cmd, outcomeView(o), func(w io.Writer) {
+		const layout = "2006-01-02 15:04"
+		verb := map[enroll.Action]string{enroll.Enrolled: "Enrolled", enroll.Kept: "Kept", enroll.Renewed: "Renewed"}[o.Action]
+		fmt.Fprintf(w, "%s %s as %s until %s, renews after %s\n", verb, o.Identity.Party, o.Identity.Role, o.NotAfter.Format(layout), o.RenewAfter.Format("2006-01-02"))
+		fmt.Fprintf(w, "  %s\n", strings.Join(o.Files, "  "))
+	})
+}
+
+func outcomeView(o enroll.Outcome) map[string]any {
+	return map[string]any{
+		"action": o.Action, "party": o.Identity.Party, "role": o.Identity.Role, "network": o.Identity.Network,
+		"serial": o.Serial, "not_after": o.NotAfter, "renew_after": o.RenewAfter, "files": o.Files,
+	}
+}
+
+func newRenewCommand(a *app) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "renew [PARTY|DIR ...]",
+		Short: "Renew what is due",
+		Long: `Renew the certificates that are past two thirds of their life, over mutual TLS with
+the certificate that is being renewed.
+
+  PARTY  an identity in --dir; without it every identity there
+  DIR    the directory of an identity`,
+		Example: "  payca renew shop1",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dirs, err := a.identities(args)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, dir := range dirs {
+				outcome, err := enroll.Renew(cmd.Context(), dir, force)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("renewing %s: %w", dir, err))
+					continue
+				}
+				errs = append(errs, a.showOutcome(cmd, outcome))
+			}
+			return explain(errors.Join(errs...))
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "renew although it is not due")
+	return cmd
+}
+
+// identities finds the identity directories that args name, or all in --dir.
+func (a *app) identities(args []string) ([]string, error) {
+	if len(args) == 0 {
+		found, err := filepath.Glob(filepath.Join(a.dir, "*", enroll.MetaFile))
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			found[i] = filepath.Dir(found[i])
+		}
+		if len(found) == 0 {
+			return nil, fail(exitFailure, fmt.Errorf("no identity in %s", a.dir), "get one: payca enroll TOKEN")
+		}
+		return found, nil
+	}
+	dirs := make([]string, len(args))
+	for i, arg := range args {
+		dirs[i] = filepath.Join(a.dir, arg)
+		if _, err := os.Stat(filepath.Join(arg, enroll.MetaFile)); err == nil {
+			dirs[i] = arg
+		}
+		if _, err := os.Stat(filepath.Join(dirs[i], enroll.MetaFile)); err != nil {
+			return nil, fail(exitFailure, fmt.Errorf("no identity %q in %s", arg, a.dir), "payca enroll TOKEN makes one; --dir names another place")
+		}
+	}
+	return dirs, nil
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/cmd/internal/network"
+)
+
+type serveOptions struct{ passphraseFile string }
+
+func newServeCommand(a *app) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the CA: enrollment, status, API, audit",
+		Long: `Run the network in the directory of --dir until it is interrupted: enrollment and
+API over https, OCSP and CRLs over http. What a crash left open is closed first.`,
+		Example: "  payca serve",
+		Args:    atMost(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd, a) },
+	}
+	cmd.Flags().StringVar(&o.passphraseFile, "passphrase-file", "", "file whose first line opens the keys (default: the configured one)")
+	return cmd
+}
+
+func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	n, err := network.Open(ctx, network.Config{Dir: a.dir, PassphraseFile: o.passphraseFile, Logger: a.logger(cmd)})
+	if err != nil {
+		return explainOpen(err, a.dir)
+	}
+	listeners, err := n.Listen()
+	if err != nil {
+		err = errors.Join(err, n.Close())
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fail(exitFailure, err, "stop the program that listens there, or change listen in "+network.ConfigFile)
+		}
+		return err
+	}
+	a.story(cmd, "Serving %s on %s, status on %s", n.Name(), n.URL(), n.StatusURL())
+	return n.Serve(ctx, listeners)
+}
+
+// explainOpen gives the remedy for what keeps a network from opening.
+func explainOpen(err error, dir string) error {
+	var locked *boltstore.LockedError
+	switch {
+	case errors.Is(err, network.ErrNoNetwork):
+		return fail(exitFailure, err, "create one: payca init --dir "+dir)
+	case errors.As(err, &locked):
+		return fail(exitFailure, err, "use the server that runs, or stop it first")
+	case errors.Is(err, ca.ErrPassphrase):
+		return fail(exitFailure, err, "name the file with the right one: --passphrase-file FILE, or keys.passphrase_file in "+network.ConfigFile)
+	}
+	return err
+}
+
+// logger writes to stderr, warnings and worse only with --quiet.
+func (a *app) logger(cmd *cobra.Command) *slog.Logger {
+	level := slog.LevelInfo
+	if a.quiet {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+}
+
+var _ = context.Canceled
+var _ = fmt.Sprint

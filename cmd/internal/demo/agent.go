@@ -1,0 +1,203 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/policy"
+)
+
+// An agent is one party at work: it answers messages from one role and sends its own.
+type agent struct {
+	party    policy.Party
+	source   *enroll.Source
+	checker  *ocsp.Checker
+	listener net.Listener
+	server   *http.Server
+	done     chan error
+	errors   lastLine // why the server ended handshakes
+}
+
+// lastLine is an io.Writer that keeps the last line written to it.
+type lastLine struct {
+	mu   sync.Mutex
+	text string
+}
+
+// Write implements io.Writer.
+func (l *lastLine) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = strings.TrimSpace(string(p))
+	return len(p), nil
+}
+
+// take returns the line and forgets it.
+func (l *lastLine) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text
+	l.text = ""
+	return text
+}
+
+// refusal says why the server refused: in a TLS 1.3 handshake the client only
+// learns that it did, so the server's own words come first.
+func (a *agent) refusal(err error) string {
+	if text := a.errors.take(); text != "" {
+		if _, why, ok := strings.Cut(text, ": "); ok && strings.Contains(text, "handshake error") {
+			_, why, _ = strings.Cut(why, ": ")
+			return why
+		}
+		return text
+	}
+	return err.Error()
+}
+
+// A seen is what one side knows of the other.
+type seen struct {
+	Role   policy.Role `json:"role"`
+	Party  string      `json:"party"`
+	Status string      `json:"status"`
+	By     string      `json:"by"`  // where the status came from: ocsp, crl
+	Age    string      `json:"age"` // how old the status is
+}
+
+func (s seen) String() string {
+	return fmt.Sprintf("%s %s, %s by %s %s ago", s.Role, s.Party, s.Status, s.By, s.Age)
+}
+
+func seenOf(peer *policy.Peer, verdict ocsp.Verdict) seen {
+	return seen{
+		Role: peer.Identity.Role, Party: peer.Identity.Party, Status: verdict.State.String(),
+		By: verdict.Source, Age: time.Since(verdict.ProducedAt).Round(time.Millisecond).String(),
+	}
+}
+
+// A message goes each way; the answer says whom the server saw.
+type message struct {
+	Text string `json:"text"`
+	Saw  *seen  `json:"saw,omitempty"`
+}
+
+// newAgent opens the party's identity. Its checker asks for the status at
+// every message, so that nothing it says is older than the message.
+func newAgent(party policy.Party, dir string, logger *slog.Logger) (*agent, error) {
+	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: time.Nanosecond, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	return &agent{party: party, source: source, checker: checker}, nil
+}
+
+// listen answers messages from parties of the given role on a loopback port.
+func (a *agent) listen(from policy.Role, logger *slog.Logger) error {
+	conf, err := mtls.Server(a.source, mtls.AuthorizeRole(from), a.checker)
+	if err != nil {
+		return err
+	}
+	if a.listener, err = tls.Listen("tcp", "127.0.0.1:0", conf); err != nil {
+		return err
+	}
+	handler := mtls.Handler(mtls.HandlerConfig{
+		Trust: a.source.Trust(), Use: policy.ClientUse, Authorize: mtls.AuthorizeRole(from), Status: a.checker,
+		Problems: problem.Writer{Logger: logger},
+	}, http.HandlerFunc(a.answer))
+	a.server = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(&a.errors, "", 0)}
+	a.done = make(chan error, 1)
+	go func() { a.done <- a.server.Serve(a.listener) }()
+	return nil
+}
+
+func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
+	peer, verdict, ok := mtls.PeerFrom(r.Context())
+	if !ok {
+		http.Error(w, "no identity", http.StatusUnauthorized)
+		return
+	}
+	saw := seenOf(peer, verdict)
+	_ = json.NewEncoder(w).Encode(message{Text: a.party.Name + " answers " + peer.Identity.Party, Saw: &saw})
+}
+
+// A line is a client's connection to another agent, kept open between messages.
+type line struct {
+	to      *agent
+	client  *http.Client
+	saw     seen
+	resumed bool
+}
+
+// dial prepares a line to a server agent; certificate, if not nil, is shown in place of the agent's own.
+func (a *agent) dial(to *agent, role policy.Role, certificate *tls.Certificate) (*line, error) {
+	l := &line{to: to}
+	conf, err := mtls.Client(a.source, mtls.AuthorizeRole(role), mtls.StatusFunc(l.watch(a.checker)))
+	if err != nil {
+		return nil, err
+	}
+	if certificate != nil {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+	}
+	l.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: conf,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, to.listener.Addr().String())
+		},
+	}}
+	return l, nil
+}
+
+// send sends one message and returns what the server saw; a refusal is a *problem.Problem or a TLS error.
+func (l *line) send(ctx context.Context, text string) (message, bool, error) {
+	reused := false
+	ctx = traceReuse(ctx, &reused)
+	body, err := json.Marshal(message{Text: text})
+	if err != nil {
+		return message{}, false, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+l.to.party.DNSNames[0]+"/messages", bytes.NewReader(body))
+	if err != nil {
+		return message{}, false, err
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return message{}, reused, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return message{}, reused, problem.Read(resp)
+	}
+	var answer message
+	err = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&answer)
+	return answer, reused, err
+}
+
+func (a *agent) close() error {
+	if a.server == nil {
+		return nil
+	}
+	err := a.server.Close()
+	if served := <-a.done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}

@@ -1,0 +1,193 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/cmd/internal/config"
+	"github.com/payca/payca/cmd/internal/network"
+	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/policy"
+)
+
+// Config says what to run.
+type Config struct {
+	Network *config.NetworkFile // who takes part
+	Keep    string              // directory to leave the network in, "" for none
+	Step    func(Step)          // called after every step, in order
+	Logger  *slog.Logger
+}
+
+// A Step is one thing that happened.
+type Step struct {
+	Name string         `json:"step"`           // stable name: "create", "revoke"
+	Text string         `json:"text"`           // one line for people
+	Data map[string]any `json:"data,omitempty"` // the same for programs
+}
+
+// Run runs the demo and returns nil only if every step did what it should.
+func Run(ctx context.Context, cfg Config) error {
+	cast, err := castOf(cfg.Network)
+	if err != nil {
+		return err
+	}
+	dir := cfg.Keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "payca-demo-"); err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
+	d := &demo{cfg: cfg, cast: cast, dir: dir}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, part := range []func(context.Context) error{
+		d.create, d.serve, d.register, d.enroll, d.open, d.converse, d.attack, d.revoke,
+	} {
+		if err = part(ctx); err != nil {
+			break
+		}
+	}
+	cancel()
+	return errors.Join(err, d.close())
+}
+
+// demo is a run under way.
+type demo struct {
+	cfg      Config
+	cast     cast
+	dir      string
+	network  *network.Network
+	url      string          // of the CA
+	operator *api.Client     // the first operator
+	served   chan error      // what Serve returned
+	agents   map[string]*agent
+	line     *line // the merchant's open connection to the gateway
+}
+
+// cast is who plays what.
+type cast struct{ merchant, gateway, bank policy.Party }
+
+// castOf finds the parties that the conversation needs.
+func castOf(file *config.NetworkFile) (cast, error) {
+	var c cast
+	find := func(into *policy.Party, role policy.Role) error {
+		for _, party := range file.Parties {
+			if party.Role == role && (len(party.DNSNames) > 0 || role == policy.Merchant) {
+				*into = party
+				return nil
+			}
+		}
+		return fmt.Errorf("network %s has no %s with a DNS name, want at least a merchant, a gateway and an acquiring bank", file.Network, role)
+	}
+	return c, errors.Join(find(&c.merchant, policy.Merchant), find(&c.gateway, policy.Gateway), find(&c.bank, policy.AcquiringBank))
+}
+
+func (d *demo) step(name string, data map[string]any, format string, args ...any) {
+	d.cfg.Step(Step{Name: name, Text: fmt.Sprintf(format, args...), Data: data})
+}
+
+// create makes the network on two free ports, which the certificates then carry for life.
+func (d *demo) create(ctx context.Context) error {
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	conf := config.Default(d.cfg.Network.Network)
+	conf.Listen.HTTPS = net.JoinHostPort("127.0.0.1", ports[0])
+	conf.Listen.HTTP = net.JoinHostPort("127.0.0.1", ports[1])
+	conf.StatusURL = "http://localhost:" + ports[1]
+	begun := time.Now()
+	created, err := network.Create(ctx, network.CreateConfig{Dir: d.dir, Config: conf})
+	if err != nil {
+		return err
+	}
+	d.step("create", map[string]any{"network": conf.Network, "root": enroll.Fingerprint(created.Root), "issuers": created.Issuers},
+		"network %s: a root and %d issuing CAs in %s", conf.Network, len(created.Issuers), time.Since(begun).Round(time.Millisecond))
+	return nil
+}
+
+// freePorts asks the system for ports that nobody listens on.
+func freePorts(n int) ([]string, error) {
+	var ports []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // held until all are known, so that they differ
+		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	return ports, nil
+}
+
+func (d *demo) serve(ctx context.Context) error {
+	n, err := network.Open(ctx, network.Config{Dir: d.dir, Logger: d.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	listeners, err := n.Listen()
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	d.network, d.url = n, n.URL()
+	d.served = make(chan error, 1)
+	go func() { d.served <- n.Serve(ctx, listeners) }()
+	if d.operator, err = api.Dial(filepath.Join(d.dir, network.Operator)); err != nil {
+		return err
+	}
+	d.step("serve", map[string]any{"url": d.url, "status_url": n.StatusURL()}, "serving %s, status on %s", d.url, n.StatusURL())
+	return nil
+}
+
+func (d *demo) register(ctx context.Context) error {
+	for _, party := range d.cfg.Network.Parties {
+		registered, err := d.operator.AddParty(ctx, party)
+		if err != nil {
+			return fmt.Errorf("registering %s: %w", party.ID, err)
+		}
+		id := policy.Identity{Network: d.cfg.Network.Network, Role: registered.Role, Party: registered.ID}
+		d.step("register", map[string]any{"party": registered}, "registered %-8s %-14s %s", registered.ID, registered.Role, id)
+	}
+	return nil
+}
+
+// enroll has every party make its own key and get its certificate with a token of its own.
+func (d *demo) enroll(ctx context.Context) error {
+	for _, party := range d.cfg.Network.Parties {
+		token, err := d.operator.CreateToken(ctx, api.TokenRequest{Party: party.ID})
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		outcome, err := enroll.Enroll(ctx, enroll.EnrollConfig{Token: token.Token, Dir: d.identity(party.ID)})
+		if err != nil {
+			return fmt.Errorf("enrolling %s: %w", party.ID, err)
+		}
+		d.step("enroll", map[string]any{"party": party.ID, "role": party.Role, "serial": outcome.Serial, "not_after": outcome.NotAfter},
+			"enrolled   %-8s %-14s until %s, in %s", party.ID, party.Role, outcome.NotAfter.Format("2006-01-02 15:04"), time.Since(begun).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// identity is the directory of a party's key and certificate.
+func (d *demo) identity(party string) string { return filepath.Join(d.dir, party) }
+
+func (d *demo) close() error {
+	var errs []error
+	for _, a := range d.agents {
+		errs = append(errs, a.close())
+	}
+	if d.served != nil {
+		errs = append(errs, <-d.served)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,16 @@
+// Package enroll gets a party its certificate and keeps it fresh. Most programs need only [Source] and package mtls.
+//
+// [Enroll] takes a one-time token and leaves an identity directory: key,
+// certificate, root and where they came from. [OpenSource] opens one for a
+// running program and [Source.Run] renews it at two thirds of its life.
+//
+// # Guarantees
+//
+//   - The private key is made here and never leaves.
+//   - Key and certificate change together: a crash at any point leaves the old pair or the new one.
+//   - A key is never overwritten; one that was replaced is removed only after its successor is in place.
+//   - Nothing is trusted but the root whose fingerprint the token names.
+//   - [Enroll] can be repeated: it enrolls, keeps, or renews.
+//
+// The package knows the CA only as a server; it never imports it.
+package enroll
