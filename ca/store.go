@@ -159,6 +159,7 @@ type Status struct {
 type Filter struct {
 	Party, Issuer, Profile string
 	Role                   policy.Role
+	SPKI                   *[32]byte // SHA-256 of the SubjectPublicKeyInfo
 	Revoked                *bool     // only revoked, or only not revoked
 	ExpiresBefore          time.Time // NotAfter before this
 	ValidAt                time.Time // NotBefore <= ValidAt <= NotAfter
