@@ -1,0 +1,185 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/payca/payca/policy"
+)
+
+const (
+	rootYears   = 20
+	issuerYears = 5
+	// maxNetwork is the longest name that an organization name of a certificate holds
+	// (ub-organization-name, RFC 5280 appendix A.1).
+	maxNetwork = 64
+)
+
+// A CeremonyConfig says for what network a root and its issuing CAs are made.
+type CeremonyConfig struct {
+	Network   string           // name of the network, at most 64 characters
+	StatusURL string           // base of AIA and CDP, as in [Config]
+	Now       func() time.Time // nil: time.Now
+	Random    io.Reader        // for serials; nil: crypto/rand
+
+	// CriticalConstraints marks the name constraints critical, as RFC 5280 section 4.2.1.10
+	// demands. Off by default: Chromium refuses good server chains under critical URI constraints.
+	CriticalConstraints bool
+}
+
+// A Ceremony is a root and the issuing CAs that it signed, with their keys. It is made by [Create];
+// to sign a root CRL later, Root and RootSigner are enough.
+type Ceremony struct {
+	Root       *x509.Certificate
+	RootSigner crypto.Signer    // to be kept offline
+	Issuers    []Issuer         // one for each of policy.CAs, in that order
+	Now        func() time.Time // nil: time.Now
+}
+
+// Create makes the root (20 years, path length 1, P-384) and the issuing CAs (5 years, path length 0,
+// P-256) of a network. Each issuing CA is permitted only the URI hosts of its own roles; besides,
+// the consumer CA is forbidden all DNS names and IP addresses, and the other CAs of parties the
+// network's own domain (RFC 5280 section 4.2.1.10). Issuing CAs point to the root's CRL, and to no OCSP.
+func Create(cfg CeremonyConfig) (*Ceremony, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Reader
+	}
+	var long error
+	if len(cfg.Network) > maxNetwork {
+		long = fmt.Errorf("network name of %d characters, want at most %d", len(cfg.Network), maxNetwork)
+	}
+	if err := errors.Join(policy.CheckNetworkName(cfg.Network), long, checkStatusURL(cfg.StatusURL)); err != nil {
+		return nil, fmt.Errorf("creating a network: %w", err)
+	}
+	start := cfg.Now().UTC().Truncate(time.Second)
+	c := &Ceremony{Now: cfg.Now}
+	var err error
+	if c.Root, c.RootSigner, err = createRoot(cfg, start); err != nil {
+		return nil, fmt.Errorf("creating the root: %w", err)
+	}
+	for _, name := range policy.CAs() {
+		is, err := c.createIssuer(cfg, name, start)
+		if err != nil {
+			return nil, fmt.Errorf("creating the %s CA: %w", name, err)
+		}
+		c.Issuers = append(c.Issuers, is)
+	}
+	return c, nil
+}
+
+func createRoot(cfg CeremonyConfig, start time.Time) (*x509.Certificate, crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := caTemplate(cfg, "root", start, rootYears)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.MaxPathLen = 1
+	root, err := createCA(t, t, key.Public(), key)
+	return root, key, err
+}
+
+func (c *Ceremony) createIssuer(cfg CeremonyConfig, name string, start time.Time) (Issuer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Issuer{}, err
+	}
+	t, err := caTemplate(cfg, name+" CA", start, issuerYears)
+	if err != nil {
+		return Issuer{}, err
+	}
+	t.MaxPathLenZero = true
+	t.CRLDistributionPoints = []string{cfg.StatusURL + "/crl/root.crl"}
+	t.IssuingCertificateURL = []string{cfg.StatusURL + "/ca/root.crt"}
+	constrain(t, cfg, name)
+	cert, err := createCA(t, c.Root, key.Public(), c.RootSigner)
+	if err != nil {
+		return Issuer{}, err
+	}
+	is := Issuer{Name: name, Certificate: cert, Signer: key}
+	return is, is.check(c.Root)
+}
+
+// caTemplate is what root and issuing CAs have in common. Years are to the second: the last one is
+// inside.
+func caTemplate(cfg CeremonyConfig, name string, start time.Time, years int) (*x509.Certificate, error) {
+	serial, err := NewSerial(cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	return &x509.Certificate{
+		SerialNumber:          serial.Int(),
+		Subject:               pkix.Name{Organization: []string{cfg.Network}, CommonName: name},
+		NotBefore:             start,
+		NotAfter:              start.AddDate(years, 0, 0).Add(-time.Second),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}, nil
+}
+
+// constrain writes the name constraints of an issuing CA.
+func constrain(t *x509.Certificate, cfg CeremonyConfig, name string) {
+	t.PermittedDNSDomainsCritical = cfg.CriticalConstraints // of the whole extension
+	for _, role := range policy.RolesOf(name) {
+		t.PermittedURIDomains = append(t.PermittedURIDomains, role.Host(cfg.Network))
+	}
+	switch name {
+	case policy.ServiceCA:
+	case policy.ConsumerCA: // the empty name and the empty masks stand for all
+		t.ExcludedDNSDomains = []string{""}
+		t.ExcludedIPRanges = []*net.IPNet{
+			{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
+			{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)},
+		}
+	default:
+		t.ExcludedDNSDomains = []string{cfg.Network}
+	}
+}
+
+// createCA signs a CA certificate and reads it back.
+func createCA(t, parent *x509.Certificate, key crypto.PublicKey, signer crypto.Signer) (*x509.Certificate, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if t.SubjectKeyId, err = keyIdentifier(spki); err != nil {
+		return nil, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, key, signer)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// SignRootCRL signs a TBSCertList of the root, of any number, and nothing else; the check is that
+// of [Authority.SignCRL]. Whoever keeps the root keeps the numbers growing.
+func (c *Ceremony) SignRootCRL(tbs []byte) (signature []byte, err error) {
+	now := time.Now
+	if c.Now != nil {
+		now = c.Now
+	}
+	if _, err := checkTBSCertList(tbs, c.Root, now().UTC()); err != nil {
+		return nil, fmt.Errorf("refusing to sign the root's CRL: %w", err)
+	}
+	signature, err = signTBS(c.RootSigner, c.Root, tbs)
+	if err != nil {
+		return nil, fmt.Errorf("signing the root's CRL: %w", err)
+	}
+	return signature, nil
+}

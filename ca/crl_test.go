@@ -1,0 +1,178 @@
+package ca_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/policy"
+)
+
+// goodList returns the TBSCertList of an issuer in the encoding of crypto/x509, signed by nobody that counts.
+func goodList(t testing.TB, w *world, issuer string) func(uint64) ([]byte, error) {
+	return func(number uint64) ([]byte, error) {
+		for _, is := range w.cfg.Issuers {
+			if is.Name == issuer {
+				return listOf(t, is, number, w.now(), 2), nil
+			}
+		}
+		return nil, errors.New("no such issuer")
+	}
+}
+
+func listOf(t testing.TB, is ca.Issuer, number uint64, at time.Time, entries int) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: new(big.Int).SetUint64(number), ThisUpdate: at, NextUpdate: at.Add(time.Hour)}
+	for i := range entries {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: big.NewInt(int64(i + 1)), RevocationTime: at, ReasonCode: 1,
+		})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, is.Certificate, is.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseRevocationList(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.RawTBSRevocationList
+}
+
+func TestSignCRLSignsListsOfTheIssuerWithGrowingNumbers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	issuer, err := w.ca.Issuer(policy.BankCA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last uint64
+	for range 3 {
+		var number uint64
+		tbs, sig, err := w.ca.SignCRL(t.Context(), policy.BankCA, func(n uint64) ([]byte, error) {
+			number = n
+			return goodList(t, w, policy.BankCA)(n)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if number <= last {
+			t.Errorf("number %d after %d", number, last)
+		}
+		last = number
+		if err := issuer.CheckSignature(x509.ECDSAWithSHA256, tbs, sig); err != nil {
+			t.Error(err)
+		}
+		w.advance(-time.Hour) // whatever the clock does
+	}
+	if got := len(w.events(audit.CRLSigned)); got != 3 {
+		t.Errorf("%d events, want 3", got)
+	}
+}
+
+func TestSignCRLRefusesWhatIsNoListOfTheIssuer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	leaf := w.issue("shop1", newKey(t)).Leaf
+	merchant, bank := w.cfg.Issuers[1], w.cfg.Issuers[3]
+	good := listOf(t, merchant, 7, start, 1)
+	if _, err := w.ceremony.SignRootCRL(good); err == nil {
+		t.Error("the root signed a merchant list")
+	}
+	for name, list := range map[string]func(uint64) ([]byte, error){
+		"a certificate":          func(uint64) ([]byte, error) { return leaf.RawTBSCertificate, nil },
+		"nothing":                func(uint64) ([]byte, error) { return nil, nil },
+		"a list of another CA":   func(n uint64) ([]byte, error) { return listOf(t, bank, n, start, 1), nil },
+		"another number":         func(n uint64) ([]byte, error) { return listOf(t, merchant, n+1, start, 1), nil },
+		"a list from the future": func(n uint64) ([]byte, error) { return listOf(t, merchant, n, start.Add(time.Hour), 1), nil },
+		"bytes after the list":   func(n uint64) ([]byte, error) { return append(listOf(t, merchant, n, start, 1), 0), nil },
+		"a list cut short":       func(n uint64) ([]byte, error) { l := listOf(t, merchant, n, start, 1); return l[:len(l)-1], nil },
+		"another version": func(n uint64) ([]byte, error) {
+			return bytes.Replace(listOf(t, merchant, n, start, 1), []byte{2, 1, 1}, []byte{2, 1, 0}, 1), nil
+		},
+		"another algorithm": func(n uint64) ([]byte, error) {
+			return bytes.Replace(listOf(t, merchant, n, start, 1), []byte{0xce, 0x3d, 4, 3, 2}, []byte{0xce, 0x3d, 4, 3, 3}, 1), nil
+		},
+		"another key identifier": func(n uint64) ([]byte, error) {
+			other := *merchant.Certificate
+			other.SubjectKeyId = bank.Certificate.SubjectKeyId
+			return listOf(t, ca.Issuer{Certificate: &other, Signer: merchant.Signer}, n, start, 1), nil
+		},
+		"an error": func(uint64) ([]byte, error) { return nil, errors.New("no list") },
+	} {
+		tbs, sig, err := w.ca.SignCRL(t.Context(), policy.MerchantCA, list)
+		if err == nil || tbs != nil || sig != nil {
+			t.Errorf("%s was signed", name)
+		}
+	}
+	if _, _, err := w.ca.SignCRL(t.Context(), "root", goodList(t, w, "root")); !errors.Is(err, ca.ErrNotFound) {
+		t.Errorf("error %v, want %v", err, ca.ErrNotFound)
+	}
+}
+
+func TestEmptyListIsSigned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, _, err := w.ca.SignCRL(t.Context(), policy.MerchantCA, func(n uint64) ([]byte, error) { return listOf(t, w.cfg.Issuers[1], n, start, 0), nil })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRootSignsItsOwnList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tbs := listOf(t, ca.Issuer{Certificate: w.ceremony.Root, Signer: w.ceremony.RootSigner}, 1, start, 1)
+	later := ca.Ceremony{Root: w.ceremony.Root, RootSigner: w.ceremony.RootSigner, Now: w.now}
+	sig, err := later.SignRootCRL(tbs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.ceremony.Root.CheckSignature(x509.ECDSAWithSHA384, tbs, sig); err != nil {
+		t.Error(err)
+	}
+	if _, err := later.SignRootCRL(w.cfg.Issuers[0].Certificate.RawTBSCertificate); err == nil {
+		t.Error("the root signed a certificate")
+	}
+}
+
+// FuzzSignRootCRL looks for signed bytes that crypto/x509 does not read as a list, or reads as a certificate.
+func FuzzSignRootCRL(f *testing.F) {
+	w := newWorld(f)
+	root := ca.Issuer{Certificate: w.ceremony.Root, Signer: w.ceremony.RootSigner}
+	f.Add(listOf(f, root, 1, start, 0))
+	f.Add(listOf(f, root, 1, start, 3))
+	f.Add(w.ceremony.Root.RawTBSCertificate)
+	f.Fuzz(func(t *testing.T, tbs []byte) {
+		sig, err := w.ceremony.SignRootCRL(tbs)
+		if err != nil {
+			return
+		}
+		der := wrap(tbs, sig)
+		if _, err := x509.ParseCertificate(der); err == nil {
+			t.Fatalf("a certificate was signed: %x", der)
+		}
+	})
+}
+
+// wrap puts tbs and its ECDSA-with-SHA-384 signature into the SEQUENCE that certificates and lists share.
+func wrap(tbs, sig []byte) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddBytes([]byte{6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3})
+		})
+		b.AddASN1BitString(sig)
+	})
+	return b.BytesOrPanic()
+}

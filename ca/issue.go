@@ -1,0 +1,314 @@
+package ca
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/policy"
+)
+
+// A Request asks for a certificate. Whoever makes it has authenticated the requester.
+type Request struct {
+	Party     string    // id of the registered party
+	Profile   string    // name of the profile, "" for the token's, or else the default of the party's role
+	CSR       []byte    // PKCS#10, DER
+	NotBefore time.Time // zero: as the profile says
+	NotAfter  time.Time // zero: as the profile says
+	Requester string    // on whose word: as in audit.Event.Actor
+	Protocol  string    // how it was asked: token, renew, local
+	From      string    // remote address, "" for none
+	Token     string    // id of the one-time token to redeem, "" for none
+}
+
+// A Certificate is what the requester gets.
+type Certificate struct {
+	Record Record              // as it stands in the inventory
+	Leaf   *x509.Certificate   // the certificate
+	Chain  []*x509.Certificate // leaf, issuer
+	Root   *x509.Certificate   // where the chain ends
+}
+
+// An application is a request on its way through the gate.
+type application struct {
+	Request
+	now     time.Time
+	party   policy.Party // zero for a certificate of the CA itself
+	profile *policy.Profile
+	issuer  string
+	renews  *Serial // the certificate that is being renewed
+}
+
+// Issue decides, issues and records one certificate; see the package comment for the steps.
+//
+// A refusal is policy.Violations, or a [*TokenUsedError] if somebody else had the token first; it is
+// in the audit log before Issue returns. Any other error means that the CA could not do its
+// work; then a certificate may have been signed, but nobody has it, and its serial is never good.
+// A context that ends before the certificate is signed stops the issuance; after that it is finished.
+func (a *Authority) Issue(ctx context.Context, req Request) (*Certificate, error) {
+	ap := application{Request: req, now: a.now()}
+	err := a.enter(ctx, &ap)
+	if err != nil {
+		return nil, a.refused(ctx, ap, err)
+	}
+	return a.gate(ctx, ap)
+}
+
+// enter looks up what the request names: token, party, profile.
+func (a *Authority) enter(ctx context.Context, ap *application) error {
+	party, err := a.cfg.Store.Party(ctx, ap.Party)
+	if errors.Is(err, ErrNotFound) {
+		return violation("party-known", "party", fmt.Sprintf("%q", clip(ap.Party)), "a registered party")
+	}
+	if err != nil {
+		return fmt.Errorf("looking up party %q: %w", ap.Party, err)
+	}
+	ap.party, ap.issuer = party, party.Role.CA()
+	if ap.Token != "" {
+		if err := a.checkToken(ctx, ap); err != nil {
+			return err
+		}
+	}
+	if ap.Profile == "" {
+		ap.Profile = policy.DefaultProfile(party.Role)
+	}
+	return a.loadProfile(ap)
+}
+
+// loadProfile finds the profile that the application names. The CA's own profile is for
+// [Authority.IssueResponder] alone.
+func (a *Authority) loadProfile(ap *application) error {
+	profile, ok := a.profiles[ap.Profile]
+	if !ok || ap.Profile == responderProfile {
+		return violation("profile-known", "profile", fmt.Sprintf("%q", clip(ap.Profile)), "a profile for parties of this CA")
+	}
+	ap.profile = profile
+	return nil
+}
+
+// checkToken refuses a token that is not for this request. That it is used only once is decided
+// by the store, in the commit of the issuance.
+func (a *Authority) checkToken(ctx context.Context, ap *application) error {
+	t, err := a.cfg.Store.Token(ctx, ap.Token)
+	if errors.Is(err, ErrNotFound) {
+		return unknownToken(ap.Token)
+	}
+	if err != nil {
+		return fmt.Errorf("looking up token %q: %w", ap.Token, err)
+	}
+	if t.Used != nil {
+		return &TokenUsedError{ID: t.ID, By: *t.Used}
+	}
+	if t.Profile == "" {
+		t.Profile = policy.DefaultProfile(ap.party.Role)
+	}
+	if ap.Profile == "" {
+		ap.Profile = t.Profile
+	}
+	var vs policy.Violations
+	if t.Party != ap.Party {
+		vs = append(vs, violation("token-party", "party", fmt.Sprintf("%q", ap.Party), "the party that the token names")...)
+	}
+	if t.Profile != ap.Profile {
+		vs = append(vs, violation("token-profile", "profile", fmt.Sprintf("%q", clip(ap.Profile)), fmt.Sprintf("%q, which the token names", t.Profile))...)
+	}
+	if !ap.now.Before(t.NotAfter) {
+		vs = append(vs, violation("token-expired", "token", "expired at "+t.NotAfter.UTC().Format(time.RFC3339), "a token that is still valid")...)
+	}
+	if vs != nil {
+		return vs
+	}
+	return nil
+}
+
+func unknownToken(id string) policy.Violations {
+	return violation("token-known", "token", fmt.Sprintf("%q", clip(id)), "a token of this CA")
+}
+
+func violation(rule, field, got, want string) policy.Violations {
+	return policy.Violations{{Rule: rule, Field: field, Got: got, Want: want}}
+}
+
+// gate is the one way to a certificate.
+func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, error) {
+	is, err := a.issuer(ap.issuer)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.decide(ctx, ap, is)
+	if err != nil {
+		return nil, a.refused(ctx, ap, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// What the store does from here on has to be known: a cancelled write would leave it open.
+	durable := context.WithoutCancel(ctx)
+	intent, err := a.reserve(durable, ap, d)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := a.makeCertificate(ctx, d, is, intent.Serial)
+	if err != nil {
+		return nil, errors.Join(a.refused(durable, ap, err), a.closeIntent(durable, intent, err.Error()))
+	}
+	return a.commit(durable, ap, is, intent, cert)
+}
+
+// decide is step 0: what policy says, and what only the inventory knows of the key.
+func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*policy.Decision, error) {
+	csr, err := policy.ParseCSR(ap.CSR)
+	if err != nil {
+		return nil, err
+	}
+	d, err := policy.Decide(policy.Request{
+		Network: a.cfg.Network, Party: ap.party, Profile: ap.profile, CSR: csr,
+		IssuerName: is.name, Issuer: is.cert, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,
+		Requester: ap.Requester, Protocol: ap.Protocol, Now: ap.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(d.RawSPKI)
+	if owner, ok := a.ownKeys[key]; ok {
+		return nil, violation("key-own", "csr.publicKey", "the key of "+owner, "a key of the requester's own")
+	}
+	if err := a.checkCompromise(ctx, key); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// checkCompromise refuses a key that was ever revoked for keyCompromise.
+func (a *Authority) checkCompromise(ctx context.Context, spki [32]byte) error {
+	revoked := true
+	for rec, err := range a.cfg.Store.Certificates(ctx, Filter{SPKI: &spki, Revoked: &revoked}) {
+		if err != nil {
+			return fmt.Errorf("looking up the key: %w", err)
+		}
+		if rec.SPKI == spki && rec.Revocation != nil && rec.Revocation.Reason == KeyCompromise {
+			return violation("key-compromised", "csr.publicKey", "a key that was reported compromised", "a new key")
+		}
+	}
+	return nil
+}
+
+// reserve is step 1: a serial that was never used, and the intent to use it.
+func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decision) (Intent, error) {
+	const tries = 4
+	for range tries {
+		serial, err := NewSerial(a.cfg.Random)
+		if err != nil {
+			return Intent{}, err
+		}
+		intent := Intent{
+			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: ap.party.ID,
+			NotAfter: d.NotAfter, At: ap.now,
+		}
+		err = a.cfg.Store.Reserve(ctx, intent)
+		if err == nil {
+			return intent, nil
+		}
+		if !errors.Is(err, ErrSerialUsed) {
+			return Intent{}, fmt.Errorf("reserving serial %s: %w", serial, err)
+		}
+	}
+	return Intent{}, fmt.Errorf("reserving a serial: %d random ones in a row: %w", tries, ErrSerialUsed)
+}
+
+// makeCertificate is steps 2 and 3: build, lint, sign the same bytes.
+func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is *issuer, serial Serial) (*x509.Certificate, error) {
+	draft, err := a.lintCopy(d, is, serial)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Linter(draft.Raw); err != nil {
+		return nil, violation("lint", "certificate", clip(err.Error()), "a certificate without findings")
+	}
+	if err := ctx.Err(); err != nil { // the requester has gone
+		return nil, err
+	}
+	signature, err := is.sign(draft.RawTBSCertificate)
+	if err != nil {
+		return nil, err
+	}
+	der, err := assemble(draft.Raw, signature)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("reading the signed certificate back: %w", err)
+	}
+	return cert, nil
+}
+
+// commit is steps 4 and 5. If the store fails, what became of the certificate is not known: the
+// intent stays for the next start to close. Only when the store says that the token was the
+// obstacle, the intent is closed at once.
+func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
+	rec := Record{
+		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: ap.party.ID, Role: ap.party.Role,
+		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), DER: cert.Raw,
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol,
+	}
+	rec, err := a.cfg.Store.Issue(ctx, Issuance{
+		Record: rec, Token: ap.Token, Event: issuedEvent(ap, rec),
+		Use: TokenUse{Party: ap.party.ID, From: ap.From, At: ap.now, Serial: intent.Serial},
+	})
+	if err != nil {
+		if _, used := errors.AsType[*TokenUsedError](err); ap.Token == "" || !used && !errors.Is(err, ErrNotFound) {
+			return nil, fmt.Errorf("recording certificate %s: %w", intent.Serial, err)
+		} else if !used {
+			err = unknownToken(ap.Token)
+		}
+		return nil, errors.Join(a.refused(ctx, ap, err), a.closeIntent(ctx, intent, err.Error()))
+	}
+	// A compromise that was reported since step 0 found this certificate, or is found here.
+	if err := a.checkCompromise(ctx, rec.SPKI); err != nil {
+		_, rerr := a.revoke(ctx, rec, RevokeRequest{Reason: KeyCompromise, By: self})
+		if _, done := errors.AsType[*RevokedError](rerr); done {
+			rerr = nil
+		}
+		return nil, errors.Join(a.refused(ctx, ap, err), rerr)
+	}
+	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
+}
+
+func issuedEvent(ap application, rec Record) audit.Event {
+	thumbprint := sha256.Sum256(rec.DER)
+	attrs := map[string]string{"protocol": ap.Protocol}
+	if ap.Token != "" {
+		attrs["token"] = ap.Token
+	}
+	if ap.renews != nil {
+		attrs["renews"] = ap.renews.String()
+	}
+	return audit.Event{
+		Time: ap.now, Kind: audit.CertificateIssued, Actor: ap.Requester, From: ap.From,
+		Party: rec.Party, Role: string(rec.Role), Issuer: rec.Issuer, Profile: rec.Profile,
+		Serial: rec.Serial.String(), Thumbprint: hex.EncodeToString(thumbprint[:]), Attrs: attrs,
+	}
+}
+
+// refused records a refusal and returns it. An error that is no refusal is returned as it is.
+func (a *Authority) refused(ctx context.Context, ap application, err error) error {
+	_, used := errors.AsType[*TokenUsedError](err)
+	if !used && policy.ViolationsOf(err) == nil {
+		return err
+	}
+	event := audit.Event{
+		Time: ap.now, Kind: audit.CertificateRefused, Actor: clip(ap.Requester), From: clip(ap.From),
+		Party: clip(ap.Party), Role: string(ap.party.Role), Issuer: ap.issuer, Profile: clip(ap.Profile),
+		Reason: clip(err.Error()), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
+	}
+	if aerr := a.cfg.Store.Append(context.WithoutCancel(ctx), event); aerr != nil {
+		return errors.Join(err, fmt.Errorf("recording the refusal: %w", aerr))
+	}
+	return err
+}

@@ -1,0 +1,160 @@
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// An Issuer is an issuing CA: its certificate, and the key that only the gate uses.
+type Issuer struct {
+	Name        string            // as in policy.CAs
+	Certificate *x509.Certificate // signed by the root
+	Signer      crypto.Signer     // its key
+}
+
+// check says why the root's verifiers would not accept what the issuer signs.
+func (in Issuer) check(root *x509.Certificate) error {
+	if in.Certificate == nil || in.Signer == nil {
+		return errors.New("certificate or key is missing")
+	}
+	c := in.Certificate
+	if err := c.CheckSignatureFrom(root); err != nil {
+		return fmt.Errorf("not signed by the root: %w", err)
+	}
+	if !bytes.Equal(c.RawIssuer, root.RawSubject) {
+		return fmt.Errorf("certificate names issuer %q, want the root, %q", c.Issuer, root.Subject)
+	}
+	if !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 || c.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		return errors.New("want a CA certificate with keyCertSign and cRLSign")
+	}
+	if len(c.SubjectKeyId) == 0 {
+		return errors.New("certificate has no subject key identifier")
+	}
+	if !equalKeys(c.PublicKey, in.Signer.Public()) {
+		return errors.New("key does not match the certificate")
+	}
+	return nil
+}
+
+// equalKeys compares public keys of any of the kinds that crypto/x509 knows.
+func equalKeys(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}
+
+// An issuer is an Issuer with its stand-in: a throw-away key of the same kind, whose certificate
+// has the same subject and key identifier. What it signs differs from the real thing in the
+// signature only.
+type issuer struct {
+	name      string
+	cert      *x509.Certificate
+	signer    crypto.Signer
+	throwAway crypto.Signer
+	standIn   *x509.Certificate
+}
+
+func newIssuer(in Issuer) (*issuer, error) {
+	key, err := sameKind(in.Certificate.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("making a throw-away key: %w", err)
+	}
+	return &issuer{
+		name: in.Name, cert: in.Certificate, signer: in.Signer, throwAway: key,
+		standIn: &x509.Certificate{
+			RawSubject:   in.Certificate.RawSubject,
+			SubjectKeyId: in.Certificate.SubjectKeyId,
+			PublicKey:    key.Public(),
+		},
+	}, nil
+}
+
+// sameKind makes a key with the algorithm and size of pub.
+func sameKind(pub crypto.PublicKey) (crypto.Signer, error) {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		return ecdsa.GenerateKey(k.Curve, rand.Reader)
+	case ed25519.PublicKey:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	case *rsa.PublicKey:
+		return rsa.GenerateKey(rand.Reader, k.N.BitLen())
+	}
+	return nil, fmt.Errorf("key type %T, want ECDSA, Ed25519 or RSA", pub)
+}
+
+// sign signs tbs with the issuer's key and verifies the result. A signer that fails, as a
+// hardware module does whose session died, is asked once more.
+func (is *issuer) sign(tbs []byte) ([]byte, error) {
+	sig, err := signTBS(is.signer, is.cert, tbs)
+	if err != nil {
+		var again error
+		if sig, again = signTBS(is.signer, is.cert, tbs); again != nil {
+			return nil, fmt.Errorf("signing with the key of the %s CA, twice: %w", is.name, errors.Join(err, again))
+		}
+	}
+	return sig, nil
+}
+
+// signTBS signs tbs as the key of cert does everywhere: with [signatureAlgorithm]. No signature
+// leaves that the certificate does not verify.
+func signTBS(signer crypto.Signer, cert *x509.Certificate, tbs []byte) ([]byte, error) {
+	algorithm, hash, err := signatureAlgorithm(cert.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := crypto.SignMessage(signer, rand.Reader, tbs, hash)
+	if err != nil {
+		return nil, err
+	}
+	if err := cert.CheckSignature(algorithm, tbs, sig); err != nil {
+		return nil, fmt.Errorf("the signature does not verify: %w", err)
+	}
+	return sig, nil
+}
+
+// signatureAlgorithm returns the one algorithm that we use with a kind of key.
+func signatureAlgorithm(pub crypto.PublicKey) (x509.SignatureAlgorithm, crypto.Hash, error) {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		switch bits := k.Curve.Params().BitSize; bits {
+		case 256:
+			return x509.ECDSAWithSHA256, crypto.SHA256, nil
+		case 384:
+			return x509.ECDSAWithSHA384, crypto.SHA384, nil
+		default:
+			return 0, 0, fmt.Errorf("elliptic curve of %d bits, want P-256 or P-384", bits)
+		}
+	case ed25519.PublicKey:
+		return x509.PureEd25519, crypto.Hash(0), nil
+	case *rsa.PublicKey:
+		return x509.SHA256WithRSA, crypto.SHA256, nil
+	}
+	return 0, 0, fmt.Errorf("key type %T, want ECDSA, Ed25519 or RSA", pub)
+}
+
+// assemble puts a signature over the TBS of lintCopy in the place of the one that is there
+// (RFC 5280 section 4.1).
+func assemble(lintCopy, signature []byte) ([]byte, error) {
+	var outer, tbs, algorithm cryptobyte.String
+	in := cryptobyte.String(lintCopy)
+	if !in.ReadASN1(&outer, asn1.SEQUENCE) || !outer.ReadASN1Element(&tbs, asn1.SEQUENCE) || !outer.ReadASN1Element(&algorithm, asn1.SEQUENCE) {
+		return nil, errors.New("the linted certificate does not parse")
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		b.AddBytes(algorithm)
+		b.AddASN1BitString(signature)
+	})
+	return b.Bytes()
+}

@@ -1,0 +1,76 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// responderProfile is the profile of OCSP delegates.
+const responderProfile = "ocsp-signer"
+
+// Renew issues a certificate in the place of old, with the same or a new key. The old one must
+// be in the inventory, to the byte, not expired and not revoked; its party and profile are
+// taken from there, and policy is applied afresh. Party, Profile and Token of the request are ignored.
+// Errors are those of [Authority.Issue].
+func (a *Authority) Renew(ctx context.Context, old *x509.Certificate, req Request) (*Certificate, error) {
+	req.Party, req.Profile, req.Token = "", "", ""
+	ap := application{Request: req, now: a.now()}
+	if err := a.enterRenewal(ctx, &ap, old); err != nil {
+		return nil, a.refused(ctx, ap, err)
+	}
+	return a.gate(ctx, ap)
+}
+
+// enterRenewal looks up what the old certificate stands for.
+func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509.Certificate) error {
+	if old == nil {
+		return violation("renew-known", "certificate", "missing", "a certificate that this CA issued")
+	}
+	rec, err := a.cfg.Store.ByThumbprint(ctx, sha256.Sum256(old.Raw))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("looking up the certificate to renew: %w", err)
+	}
+	if err != nil || !bytes.Equal(rec.DER, old.Raw) || rec.Party == "" {
+		return violation("renew-known", "certificate", "not in the inventory of parties", "a certificate that this CA issued to a party")
+	}
+	ap.Party, ap.Profile, ap.renews = rec.Party, rec.Profile, &rec.Serial
+	if r := rec.Revocation; r != nil {
+		return violation("renew-revoked", "certificate",
+			fmt.Sprintf("revoked since %s for %s", r.At.UTC().Format(time.RFC3339), r.Reason), "a certificate that is not revoked")
+	}
+	if ap.now.After(rec.NotAfter) {
+		return violation("renew-expired", "certificate", "expired at "+rec.NotAfter.UTC().Format(time.RFC3339), "a certificate that is still valid")
+	}
+	return a.enter(ctx, ap)
+}
+
+// IssueResponder issues a certificate for the key of an OCSP delegate of the named issuer, under the
+// profile "ocsp-signer" and through the same gate; the CA makes the request itself.
+func (a *Authority) IssueResponder(ctx context.Context, issuer string, key crypto.Signer) (*x509.Certificate, error) {
+	if _, err := a.issuer(issuer); err != nil {
+		return nil, err
+	}
+	profile, ok := a.profiles[responderProfile]
+	if !ok {
+		return nil, fmt.Errorf("profile %q: %w", responderProfile, ErrNotFound)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, fmt.Errorf("making the request of the %s OCSP signer: %w", issuer, err)
+	}
+	cert, err := a.gate(ctx, application{
+		Request: Request{Profile: responderProfile, CSR: csr, Requester: self, Protocol: "local"},
+		now:     a.now(), profile: profile, issuer: issuer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return cert.Leaf, nil
+}
