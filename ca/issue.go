@@ -91,6 +91,19 @@ func (a *Authority) loadProfile(ap *application) error {
 	return nil
 }
 
+// CheckProfile says whether a profile is one that the party can be issued
+// under; the error is policy.Violations. It is for those who promise an issuance, such as makers of tokens.
+func (a *Authority) CheckProfile(party policy.Party, profile string) error {
+	ap := application{Request: Request{Profile: profile}, party: party}
+	if err := a.loadProfile(&ap); err != nil {
+		return err
+	}
+	if role := ap.profile.Role(); role != party.Role {
+		return violation("profile-role", "profile", fmt.Sprintf("%q, for the role %s", profile, role), fmt.Sprintf("one for the role %s of %s", party.Role, party.ID))
+	}
+	return nil
+}
+
 // checkToken refuses a token that is not for this request. That it is used only once is decided
 // by the store, in the commit of the issuance.
 func (a *Authority) checkToken(ctx context.Context, ap *application) error {

@@ -63,8 +63,12 @@ func New(cfg Config) (*Service, error) {
 func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
 	s.authority = authority
 	var responders []ocsp.ResponderIssuer
-	for _, certificate := range authority.Issuers() {
-		is := &issuer{name: certificate.Name, certificate: certificate.Certificate}
+	for _, name := range authority.Issuers() {
+		certificate, err := authority.Issuer(name)
+		if err != nil {
+			return err
+		}
+		is := &issuer{name: name, certificate: certificate}
 		if err := s.renewSigner(ctx, is); err != nil {
 			return err
 		}

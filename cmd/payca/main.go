@@ -1,4 +1,4 @@
-// Command payca is a certificate authority and identity service for electronic-payment networks.
+// Command payca is a certificate authority for electronic-payment networks.
 package main
 
 import (

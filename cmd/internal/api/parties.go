@@ -102,10 +102,7 @@ func (a *api) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err := a.cfg.Authority.CheckProfile(party, req.Profile); err != nil {
 		return err
 	}
-	id, err := enroll.NewTokenID()
-	if err != nil {
-		return err
-	}
+	id := enroll.NewTokenID()
 	now := a.cfg.Now().UTC().Truncate(time.Second)
 	stored := ca.Token{ID: id, Party: party.ID, Profile: req.Profile, NotAfter: now.Add(life)}
 	event := a.event(r, audit.TokenCreated)

@@ -16,7 +16,7 @@ import (
 )
 
 func newAuditCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log and prove it", Args: noSubcommand, RunE: showHelp}
+	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log and prove it"}
 	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a))
 	return cmd
 }
@@ -122,7 +122,7 @@ signed head. Works on a running server and on a store that is not being served.`
 			report, err := audit.Verify(cmd.Context(), log, key)
 			var corrupt *audit.Corruption
 			if errors.As(err, &corrupt) {
-				return fail(exitInvalid, err, "the log was changed after it was written: keep the store as evidence and restore a backup")
+				return fail(ExitInvalid, err, "the log was changed after it was written: keep the store as evidence and restore a backup")
 			}
 			if err != nil {
 				return explain(err)

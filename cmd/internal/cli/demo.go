@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os/signal"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/demo"
 	"github.com/payca/payca/cmd/internal/network"
+	"github.com/payca/payca/testdata"
 )
 
 func newDemoCommand(a *app) *cobra.Command {
@@ -28,9 +27,7 @@ status is 0 only if all of it happened.`,
 		Example: "  payca demo\n  payca demo --keep ./network && payca serve --dir ./network",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-			defer stop()
-			return runDemo(ctx, cmd, a, file, keep)
+			return runDemo(cmd.Context(), cmd, a, file, keep)
 		},
 	}
 	cmd.Flags().StringVar(&file, "network", "", "file with the network's name and parties (default: the school and its computer shop)")
@@ -39,7 +36,7 @@ status is 0 only if all of it happened.`,
 }
 
 func runDemo(ctx context.Context, cmd *cobra.Command, a *app, file, keep string) error {
-	parties, err := config.LoadNetwork(file)
+	parties, err := loadCast(file)
 	if err != nil {
 		return err
 	}
@@ -51,10 +48,18 @@ func runDemo(ctx context.Context, cmd *cobra.Command, a *app, file, keep string)
 	err = demo.Run(ctx, demo.Config{Network: parties, Keep: keep, Step: step, Logger: slog.New(slog.DiscardHandler)})
 	var exists *network.ExistsError
 	if errors.As(err, &exists) {
-		return fail(exitFailure, err, "name an empty directory with --keep")
+		return fail(ExitFailure, err, "name an empty directory with --keep")
 	}
 	if err == nil && keep != "" {
-		a.story(cmd, "Next: payca serve --dir %s", keep)
+		a.storyf("Next: payca serve --dir %s", keep)
 	}
 	return err
+}
+
+// loadCast reads the network file, or the one that payca carries.
+func loadCast(file string) (config.Network, error) {
+	if file != "" {
+		return config.LoadNetwork(file)
+	}
+	return config.ParseNetwork("school.yaml", testdata.SchoolNetwork)
 }

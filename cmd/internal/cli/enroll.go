@@ -55,13 +55,13 @@ func tokenText(cmd *cobra.Command, args []string) (string, error) {
 	case os.Getenv("PAYCA_TOKEN") != "":
 		return os.Getenv("PAYCA_TOKEN"), nil
 	}
-	return "", usageError("no token, want it as argument, on standard input (-) or in PAYCA_TOKEN")
+	return "", usageErrorf("no token, want it as argument, on standard input (-) or in PAYCA_TOKEN")
 }
 
 func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	token, err := enroll.ReadToken(text)
 	if err != nil {
-		return fail(exitUsage, err, "a token is what payca token create PARTY prints")
+		return fail(ExitUsage, err, "a token is what payca token create PARTY prints")
 	}
 	dir := o.out
 	if dir == "" {
@@ -72,7 +72,7 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 		return explain(err)
 	}
 	if outcome.Action == enroll.Enrolled {
-		a.story(cmd, "Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
+		a.storyf("Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
 	}
 	return a.showOutcome(cmd, outcome)
 }
@@ -137,7 +137,7 @@ func (a *app) identities(args []string) ([]string, error) {
 			found[i] = filepath.Dir(found[i])
 		}
 		if len(found) == 0 {
-			return nil, fail(exitFailure, fmt.Errorf("no identity in %s", a.dir), "get one: payca enroll TOKEN")
+			return nil, fail(ExitFailure, fmt.Errorf("no identity in %s", a.dir), "get one: payca enroll TOKEN")
 		}
 		return found, nil
 	}
@@ -148,7 +148,7 @@ func (a *app) identities(args []string) ([]string, error) {
 			dirs[i] = arg
 		}
 		if _, err := os.Stat(filepath.Join(dirs[i], enroll.MetaFile)); err != nil {
-			return nil, fail(exitFailure, fmt.Errorf("no identity %q in %s", arg, a.dir), "payca enroll TOKEN makes one; --dir names another place")
+			return nil, fail(ExitFailure, fmt.Errorf("no identity %q in %s", arg, a.dir), "payca enroll TOKEN makes one; --dir names another place")
 		}
 	}
 	return dirs, nil

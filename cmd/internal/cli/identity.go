@@ -33,7 +33,7 @@ func (a *app) operator() (*operatorClient, error) {
 	dir := filepath.Join(a.dir, network.Operator)
 	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: dir})
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fail(exitFailure, fmt.Errorf("no operator's identity in %s", dir), "payca init makes one; --dir names another place")
+		return nil, fail(ExitFailure, fmt.Errorf("no operator's identity in %s", dir), "payca init makes one; --dir names another place")
 	}
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (a *app) source(name string) (*enroll.Source, error) {
 	}
 	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: filepath.Join(a.dir, name)})
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fail(exitUsage, fmt.Errorf("no identity %q in %s", name, a.dir), "name one with --as")
+		return nil, fail(ExitUsage, fmt.Errorf("no identity %q in %s", name, a.dir), "name one with --as")
 	}
 	return source, err
 }
@@ -107,7 +107,7 @@ func lookUp(ctx context.Context, client *operatorClient, what string) (api.Certi
 		newest = &c.Serial
 	}
 	if newest == nil {
-		return api.Certificate{}, fail(exitFailure, fmt.Errorf("%s has no certificate", what), "want a certificate file, a serial, or a party that was enrolled")
+		return api.Certificate{}, fail(ExitFailure, fmt.Errorf("%s has no certificate", what), "want a certificate file, a serial, or a party that was enrolled")
 	}
 	return client.Certificate(ctx, newest.String())
 }

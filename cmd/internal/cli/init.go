@@ -52,25 +52,25 @@ identity. It asks nothing and overwrites nothing.
 }
 
 // config turns the options into a configuration.
-func (o *initOptions) config(name string) (*config.Config, error) {
+func (o *initOptions) config(name string) (config.Config, error) {
 	conf := config.Default(name)
 	conf.Listen.HTTPS, conf.Listen.HTTP, conf.ServerNames, conf.StatusURL = o.https, o.http, o.serverNames, o.statusURL
 	if conf.StatusURL == "" {
 		_, port, err := net.SplitHostPort(o.http)
 		if err != nil {
-			return nil, usageError("--http is %q, want HOST:PORT", o.http)
+			return conf, usageErrorf("--http is %q, want HOST:PORT", o.http)
 		}
 		conf.StatusURL = "http://localhost:" + port
 	}
 	if o.passphraseFile != "" {
 		path, err := filepath.Abs(o.passphraseFile)
 		if err != nil {
-			return nil, err
+			return conf, err
 		}
 		conf.Keys.PassphraseFile = path
 	}
 	if err := conf.Validate(); err != nil {
-		return nil, usageError("%v", err)
+		return conf, usageErrorf("%v", err)
 	}
 	return conf, nil
 }
@@ -89,16 +89,16 @@ func (o *initOptions) run(cmd *cobra.Command, a *app, name string) error {
 	created, err := network.Create(cmd.Context(), cfg)
 	var exists *network.ExistsError
 	if errors.As(err, &exists) {
-		return fail(exitFailure, err, "serve the network that is there with payca serve, or name another directory with --dir")
+		return fail(ExitFailure, err, "serve the network that is there with payca serve, or name another directory with --dir")
 	}
 	if err != nil {
 		return err
 	}
 	fingerprint := enroll.Fingerprint(created.Root)
 	if created.PassphraseFile != "" {
-		a.story(cmd, "The keys are encrypted; their passphrase is in %s", created.PassphraseFile)
+		a.storyf("The keys are encrypted; their passphrase is in %s", created.PassphraseFile)
 	}
-	a.story(cmd, "Next: payca serve")
+	a.storyf("Next: payca serve")
 	return a.show(cmd, map[string]any{
 		"network": name, "dir": a.dir, "root": fingerprint, "root_not_after": created.Root.NotAfter, "issuers": created.Issuers,
 		"passphrase_file": created.PassphraseFile, "operator": created.Operator, "operator_not_after": created.OperatorExpires,

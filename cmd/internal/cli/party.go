@@ -11,7 +11,7 @@ import (
 )
 
 func newPartyCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "party", Short: "Register the network's parties and look them up", Args: noSubcommand, RunE: showHelp}
+	cmd := &cobra.Command{Use: "party", Short: "Register the network's parties and look them up"}
 	cmd.AddCommand(newPartyAddCommand(a), newPartyListCommand(a), newPartyShowCommand(a))
 	return cmd
 }
@@ -44,11 +44,11 @@ that a certificate request asks for beyond it.
 
 func (o *partyAddOptions) run(cmd *cobra.Command, a *app, id string) error {
 	if o.role == "" {
-		return usageError("--role is missing, want what %s is, such as merchant", id)
+		return usageErrorf("--role is missing, want what %s is, such as merchant", id)
 	}
 	role, err := policy.ParseRole(o.role)
 	if err != nil {
-		return usageError("%v", err)
+		return usageErrorf("%v", err)
 	}
 	party := policy.Party{ID: id, Role: role, Name: o.name, DNSNames: o.dns, State: policy.Active}
 	if party.Name == "" {
@@ -57,7 +57,7 @@ func (o *partyAddOptions) run(cmd *cobra.Command, a *app, id string) error {
 	for _, text := range o.ips {
 		address, err := netip.ParseAddr(text)
 		if err != nil {
-			return usageError("--ip is %q, want an IP address", text)
+			return usageErrorf("--ip is %q, want an IP address", text)
 		}
 		party.Addresses = append(party.Addresses, address)
 	}

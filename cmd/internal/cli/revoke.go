@@ -25,7 +25,7 @@ func newRevokeCommand(a *app) *cobra.Command {
 		Args:    exactly("WHAT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := ca.ParseReason(reason); err != nil {
-				return usageError("--%v", err)
+				return usageErrorf("--%v", err)
 			}
 			request, err := revocationOf(args[0])
 			if err != nil {

@@ -1,18 +1,15 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 )
 
@@ -34,8 +31,7 @@ API over https, OCSP and CRLs over http. What a crash left open is closed first.
 }
 
 func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx := cmd.Context()
 	n, err := network.Open(ctx, network.Config{Dir: a.dir, PassphraseFile: o.passphraseFile, Logger: a.logger(cmd)})
 	if err != nil {
 		return explainOpen(err, a.dir)
@@ -44,11 +40,11 @@ func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 	if err != nil {
 		err = errors.Join(err, n.Close())
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return fail(exitFailure, err, "stop the program that listens there, or change listen in "+network.ConfigFile)
+			return fail(ExitFailure, err, "stop the program that listens there, or change listen in "+config.FileName)
 		}
 		return err
 	}
-	a.story(cmd, "Serving %s on %s, status on %s", n.Name(), n.URL(), n.StatusURL())
+	a.storyf("Serving %s on %s, status on %s", n.Name(), n.URL(), n.StatusURL())
 	return n.Serve(ctx, listeners)
 }
 
@@ -57,11 +53,11 @@ func explainOpen(err error, dir string) error {
 	var locked *boltstore.LockedError
 	switch {
 	case errors.Is(err, network.ErrNoNetwork):
-		return fail(exitFailure, err, "create one: payca init --dir "+dir)
+		return fail(ExitFailure, err, "create one: payca init --dir "+dir)
 	case errors.As(err, &locked):
-		return fail(exitFailure, err, "use the server that runs, or stop it first")
+		return fail(ExitFailure, err, "use the server that runs, or stop it first")
 	case errors.Is(err, ca.ErrPassphrase):
-		return fail(exitFailure, err, "name the file with the right one: --passphrase-file FILE, or keys.passphrase_file in "+network.ConfigFile)
+		return fail(ExitFailure, err, "name the file with the right one: --passphrase-file FILE, or keys.passphrase_file in "+config.FileName)
 	}
 	return err
 }
@@ -74,6 +70,3 @@ func (a *app) logger(cmd *cobra.Command) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 }
-
-var _ = context.Canceled
-var _ = fmt.Sprint

@@ -94,7 +94,7 @@ func (a *app) overview(cmd *cobra.Command) error {
 		}
 	})
 	if err == nil && caErr == nil && due {
-		return fail(exitDue, errors.New("a certificate is due for renewal"), "payca renew")
+		return fail(ExitDue, errors.New("a certificate is due for renewal"), "payca renew")
 	}
 	return errors.Join(err, caErr)
 }
@@ -147,9 +147,20 @@ func (a *app) statusOf(cmd *cobra.Command, what string) error {
 		return err
 	}
 	if byOCSP.State != ocsp.Good.String() || byCRL.State != ocsp.Good.String() {
-		return silent(exitInvalid)
+		return silent(ExitInvalid)
 	}
 	return nil
+}
+
+func viewVerdict(v ocsp.Verdict, err error) sourceView {
+	if err != nil {
+		return sourceView{State: "unreachable", Error: err.Error()}
+	}
+	view := sourceView{State: v.State.String(), Reason: v.ReasonName(), AsOf: &v.ProducedAt}
+	if v.State == ocsp.Revoked {
+		view.RevokedAt = &v.RevokedAt
+	}
+	return view
 }
 
 func (v sourceView) String() string {

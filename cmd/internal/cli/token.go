@@ -11,7 +11,7 @@ import (
 )
 
 func newTokenCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Make one-time enrollment tokens", Args: noSubcommand, RunE: showHelp}
+	cmd := &cobra.Command{Use: "token", Short: "Make one-time enrollment tokens"}
 	cmd.AddCommand(newTokenCreateCommand(a))
 	return cmd
 }
@@ -30,7 +30,7 @@ payca enroll TOKEN works from an empty directory.
 		Args:    exactly("PARTY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if ttl < time.Second {
-				return usageError("--ttl is %s, want at least 1s", ttl)
+				return usageErrorf("--ttl is %s, want at least 1s", ttl)
 			}
 			client, err := a.operator()
 			if err != nil {
@@ -40,7 +40,7 @@ payca enroll TOKEN works from an empty directory.
 			if err != nil {
 				return explain(err)
 			}
-			a.story(cmd, "Token %s: one use, until %s; it names the CA and its root", token.ID, token.NotAfter.Format("15:04:05Z"))
+			a.storyf("Token %s: one use, until %s; it names the CA and its root", token.ID, token.NotAfter.Format("15:04:05Z"))
 			return a.show(cmd, token, func(w io.Writer) { fmt.Fprintln(w, token.Token) })
 		},
 	}

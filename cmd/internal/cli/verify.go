@@ -44,7 +44,7 @@ carries, the CA that issued it, and its revocation. Exit status 5 if any of it f
 func (o *verifyOptions) run(cmd *cobra.Command, a *app, what string) error {
 	if o.role != "" {
 		if _, err := policy.ParseRole(o.role); err != nil {
-			return usageError("--%v", err)
+			return usageErrorf("--%v", err)
 		}
 	}
 	source, err := a.source(o.as)
@@ -102,7 +102,7 @@ func lifeLeft(d time.Duration) string {
 }
 
 // invalid is the refusal of a certificate.
-func invalid(err error) error { return fail(exitInvalid, err, "") }
+func invalid(err error) error { return fail(ExitInvalid, err, "") }
 
 // present returns the certificates of a file or of a host, leaf first.
 func present(ctx context.Context, source *enroll.Source, what string) ([]*x509.Certificate, policy.Use, error) {
@@ -112,7 +112,7 @@ func present(ctx context.Context, source *enroll.Source, what string) ([]*x509.C
 	}
 	presented, err := readCertificates(what)
 	if errors.Is(err, os.ErrNotExist) {
-		err = fail(exitUsage, err, "want a certificate file, or a host as https://HOST:PORT")
+		err = fail(ExitUsage, err, "want a certificate file, or a host as https://HOST:PORT")
 	}
 	return presented, policy.AnyUse, err
 }
@@ -121,7 +121,7 @@ func present(ctx context.Context, source *enroll.Source, what string) ([]*x509.C
 func callHost(ctx context.Context, source *enroll.Source, target string) ([]*x509.Certificate, error) {
 	u, err := url.Parse("https://" + target)
 	if err != nil {
-		return nil, usageError("%q is not a host, want https://HOST:PORT", target)
+		return nil, usageErrorf("%q is not a host, want https://HOST:PORT", target)
 	}
 	port := u.Port()
 	if port == "" {
@@ -129,14 +129,14 @@ func callHost(ctx context.Context, source *enroll.Source, target string) ([]*x50
 	}
 	dialer := &tls.Dialer{Config: &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: u.Hostname(),
-		InsecureSkipVerify: true, // verified by the caller, so that a refusal can be explained
+		InsecureSkipVerify:   true, // verified by the caller, so that a refusal can be explained
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return source.Certificate() },
 	}}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return nil, fail(exitUnreachable, fmt.Errorf("calling %s: %w", target, err), "")
+		return nil, fail(ExitUnreachable, fmt.Errorf("calling %s: %w", target, err), "")
 	}
 	defer func() { _ = conn.Close() }()
 	chain := conn.(*tls.Conn).ConnectionState().PeerCertificates

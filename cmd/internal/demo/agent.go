@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,9 +84,9 @@ func (s seen) String() string {
 	return fmt.Sprintf("%s %s, %s by %s %s ago", s.Role, s.Party, s.Status, s.By, s.Age)
 }
 
-func seenOf(peer *policy.Peer, verdict ocsp.Verdict) seen {
+func seenOf(id policy.Identity, verdict ocsp.Verdict) seen {
 	return seen{
-		Role: peer.Identity.Role, Party: peer.Identity.Party, Status: verdict.State.String(),
+		Role: id.Role, Party: id.Party, Status: verdict.State.String(),
 		By: verdict.Source, Age: time.Since(verdict.ProducedAt).Round(time.Millisecond).String(),
 	}
 }
@@ -119,10 +120,12 @@ func (a *agent) listen(from policy.Role, logger *slog.Logger) error {
 	if a.listener, err = tls.Listen("tcp", "127.0.0.1:0", conf); err != nil {
 		return err
 	}
-	handler := mtls.Handler(mtls.HandlerConfig{
-		Trust: a.source.Trust(), Use: policy.ClientUse, Authorize: mtls.AuthorizeRole(from), Status: a.checker,
-		Problems: problem.Writer{Logger: logger},
+	handler, err := mtls.Handler(mtls.HandlerConfig{
+		Trust: a.source.Trust(), Authorize: mtls.AuthorizeRole(from), Status: a.checker, Problems: problem.Writer{Logger: logger},
 	}, http.HandlerFunc(a.answer))
+	if err != nil {
+		return err
+	}
 	a.server = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(&a.errors, "", 0)}
 	a.done = make(chan error, 1)
 	go func() { a.done <- a.server.Serve(a.listener) }()
@@ -135,34 +138,40 @@ func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no identity", http.StatusUnauthorized)
 		return
 	}
-	saw := seenOf(peer, verdict)
+	saw := seenOf(peer.Identity, verdict)
 	_ = json.NewEncoder(w).Encode(message{Text: a.party.Name + " answers " + peer.Identity.Party, Saw: &saw})
 }
 
 // A line is a client's connection to another agent, kept open between messages.
 type line struct {
-	to      *agent
-	client  *http.Client
-	saw     seen
-	resumed bool
+	to        *agent
+	client    *http.Client
+	transport *mtls.Transport
+	saw       seen // whom the client saw, at the last message
 }
 
 // dial prepares a line to a server agent; certificate, if not nil, is shown in place of the agent's own.
-func (a *agent) dial(to *agent, role policy.Role, certificate *tls.Certificate) (*line, error) {
+func (a *agent) dial(to *agent, certificate *tls.Certificate) (*line, error) {
 	l := &line{to: to}
-	conf, err := mtls.Client(a.source, mtls.AuthorizeRole(role), mtls.StatusFunc(l.watch(a.checker)))
+	transport, err := mtls.NewTransport(a.source, mtls.AuthorizeRole(to.party.Role), mtls.StatusFunc(
+		func(ctx context.Context, leaf, issuer *x509.Certificate, staple []byte) (ocsp.Verdict, error) {
+			verdict, err := a.checker.Check(ctx, leaf, issuer, staple)
+			if id, idErr := policy.IdentityOf(leaf, a.source.Identity().Network); err == nil && idErr == nil {
+				l.saw = seenOf(id, verdict)
+			}
+			return verdict, err
+		}))
 	if err != nil {
 		return nil, err
 	}
+	below := transport.HTTP()
 	if certificate != nil {
-		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+		below.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
-	l.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-		TLSClientConfig: conf,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, to.listener.Addr().String())
-		},
-	}}
+	below.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, to.listener.Addr().String())
+	}
+	l.transport, l.client = transport, &http.Client{Timeout: 10 * time.Second, Transport: transport}
 	return l, nil
 }
 

@@ -20,9 +20,9 @@ import (
 
 // Config says what to run.
 type Config struct {
-	Network *config.NetworkFile // who takes part
-	Keep    string              // directory to leave the network in, "" for none
-	Step    func(Step)          // called after every step, in order
+	Network config.Network // who takes part
+	Keep    string         // directory to leave the network in, "" for none
+	Step    func(Step)     // called after every step, in order
 	Logger  *slog.Logger
 }
 
@@ -66,9 +66,9 @@ type demo struct {
 	cast     cast
 	dir      string
 	network  *network.Network
-	url      string          // of the CA
-	operator *api.Client     // the first operator
-	served   chan error      // what Serve returned
+	url      string      // of the CA
+	operator *api.Client // the first operator
+	served   chan error  // what Serve returned
 	agents   map[string]*agent
 	line     *line // the merchant's open connection to the gateway
 }
@@ -77,7 +77,7 @@ type demo struct {
 type cast struct{ merchant, gateway, bank policy.Party }
 
 // castOf finds the parties that the conversation needs.
-func castOf(file *config.NetworkFile) (cast, error) {
+func castOf(file config.Network) (cast, error) {
 	var c cast
 	find := func(into *policy.Party, role policy.Role) error {
 		for _, party := range file.Parties {
@@ -86,7 +86,7 @@ func castOf(file *config.NetworkFile) (cast, error) {
 				return nil
 			}
 		}
-		return fmt.Errorf("network %s has no %s with a DNS name, want at least a merchant, a gateway and an acquiring bank", file.Network, role)
+		return fmt.Errorf("network %s has no %s with a DNS name, want at least a merchant, a gateway and an acquiring bank", file.Name, role)
 	}
 	return c, errors.Join(find(&c.merchant, policy.Merchant), find(&c.gateway, policy.Gateway), find(&c.bank, policy.AcquiringBank))
 }
@@ -101,7 +101,7 @@ func (d *demo) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conf := config.Default(d.cfg.Network.Network)
+	conf := config.Default(d.cfg.Network.Name)
 	conf.Listen.HTTPS = net.JoinHostPort("127.0.0.1", ports[0])
 	conf.Listen.HTTP = net.JoinHostPort("127.0.0.1", ports[1])
 	conf.StatusURL = "http://localhost:" + ports[1]
@@ -141,7 +141,11 @@ func (d *demo) serve(ctx context.Context) error {
 	d.network, d.url = n, n.URL()
 	d.served = make(chan error, 1)
 	go func() { d.served <- n.Serve(ctx, listeners) }()
-	if d.operator, err = api.Dial(filepath.Join(d.dir, network.Operator)); err != nil {
+	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: filepath.Join(d.dir, network.Operator)})
+	if err != nil {
+		return err
+	}
+	if d.operator, err = api.NewClient(source); err != nil {
 		return err
 	}
 	d.step("serve", map[string]any{"url": d.url, "status_url": n.StatusURL()}, "serving %s, status on %s", d.url, n.StatusURL())
@@ -154,7 +158,7 @@ func (d *demo) register(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("registering %s: %w", party.ID, err)
 		}
-		id := policy.Identity{Network: d.cfg.Network.Network, Role: registered.Role, Party: registered.ID}
+		id := policy.Identity{Network: d.cfg.Network.Name, Role: registered.Role, Party: registered.ID}
 		d.step("register", map[string]any{"party": registered}, "registered %-8s %-14s %s", registered.ID, registered.Role, id)
 	}
 	return nil

@@ -49,17 +49,17 @@ func (d *demo) converse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	other.client.CloseIdleConnections()
+	other.transport.CloseIdleConnections()
 	return nil
 }
 
 // talk opens a line, sends one message, and shows whom each side saw.
 func (d *demo) talk(ctx context.Context, from, to *agent) (*line, error) {
-	l, err := from.dial(to, to.party.Role, nil)
+	l, err := from.dial(to, nil)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := l.send(ctx, from.party.Name+" calls")
+	answer, _, err := l.send(ctx, from.party.Name+" calls")
 	if err != nil {
 		return nil, fmt.Errorf("%s calling %s: %w", from.party.ID, to.party.ID, err)
 	}
@@ -86,11 +86,11 @@ func (d *demo) attack(ctx context.Context) error {
 
 // refused has the merchant call the bank and wants it to fail.
 func (d *demo) refused(ctx context.Context, name, what string, certificate *tls.Certificate) error {
-	l, err := d.merchant().dial(d.bank(), policy.AcquiringBank, certificate)
+	l, err := d.merchant().dial(d.bank(), certificate)
 	if err != nil {
 		return err
 	}
-	defer l.client.CloseIdleConnections()
+	defer l.transport.CloseIdleConnections()
 	_, _, err = l.send(ctx, "let me in")
 	if err == nil {
 		return fmt.Errorf("%s: it was answered, want a refusal", what)
@@ -115,7 +115,7 @@ func (d *demo) forge(ctx context.Context) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	victim := policy.Identity{Network: d.cfg.Network.Network, Role: policy.Gateway, Party: d.cast.gateway.ID}
+	victim := policy.Identity{Network: d.cfg.Network.Name, Role: policy.Gateway, Party: d.cast.gateway.ID}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: serial, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(24 * time.Hour),
 		URIs: []*url.URL{victim.URI()}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -150,7 +150,7 @@ func (d *demo) revoke(ctx context.Context) error {
 	d.step("refused-open", map[string]any{"refused": true, "connection": "open", "why": err.Error()},
 		"%s's next message on the open connection: refused, %s", id, d.gateway().refusal(err))
 
-	d.line.client.CloseIdleConnections()
+	d.line.transport.CloseIdleConnections()
 	_, reused, err = d.line.send(ctx, "and on a new one?")
 	if err == nil || reused {
 		return fmt.Errorf("the merchant's next connection: reused %v, error %w, want a refusal", reused, err)

@@ -29,9 +29,9 @@ const rootCRLValidity = 365 * 24 * time.Hour
 
 // CreateConfig says what [Create] makes.
 type CreateConfig struct {
-	Dir        string         // created if it does not exist
-	Config     *config.Config // written to payca.yaml
-	Passphrase []byte         // opens the key files; nil has a random one written to ca/passphrase
+	Dir        string        // created if it does not exist
+	Config     config.Config // written to payca.yaml
+	Passphrase []byte        // opens the key files; nil has a random one written to ca/passphrase, which Config must name
 	Now        func() time.Time
 }
 
@@ -61,7 +61,7 @@ func Create(ctx context.Context, cfg CreateConfig) (*Created, error) {
 	if err := policy.CheckNetworkName(cfg.Config.Network); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{ConfigFile, "ca", Operator} {
+	for _, name := range []string{config.FileName, "ca", Operator} {
 		path := filepath.Join(cfg.Dir, name)
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			return nil, &ExistsError{Path: path}
@@ -84,11 +84,11 @@ func Create(ctx context.Context, cfg CreateConfig) (*Created, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeNew(filepath.Join(building, ConfigFile), text, 0o600); err != nil {
+	if err := writeNew(filepath.Join(building, config.FileName), text, 0o600); err != nil {
 		return nil, err
 	}
 	// The configuration comes last: without it the directory is not a network.
-	for _, name := range []string{"ca", Operator, ConfigFile} {
+	for _, name := range []string{"ca", Operator, config.FileName} {
 		if err := os.Rename(filepath.Join(building, name), filepath.Join(cfg.Dir, name)); err != nil {
 			return nil, err
 		}
@@ -132,13 +132,13 @@ func build(ctx context.Context, cfg CreateConfig, building string) (*Created, er
 	if err := writeServiceKeys(files, ring, cfg.Config.Network); err != nil {
 		return nil, err
 	}
-	created.OperatorExpires, err = firstOperator(ctx, cfg, building)
+	created.OperatorExpires, err = firstOperator(ctx, cfg, building, ring)
 	return created, err
 }
 
 // writeCeremony writes what the ceremony made: certificates, sealed keys, root CRL.
 func writeCeremony(files layout, ring *ca.Keyring, ceremony *ca.Ceremony, now time.Time) error {
-	all := append([]ca.Issuer{{Name: "root", Certificate: ceremony.Root, Signer: ceremony.RootKey}}, ceremony.Issuers...)
+	all := append([]ca.Issuer{{Name: "root", Certificate: ceremony.Root, Signer: ceremony.RootSigner}}, ceremony.Issuers...)
 	for _, is := range all {
 		if err := writePEM(files.certificate(is.Name), "CERTIFICATE", is.Certificate.Raw, 0o644); err != nil {
 			return err
@@ -199,8 +199,8 @@ func seal(path string, ring *ca.Keyring, key crypto.Signer) error {
 
 // firstOperator opens the new network once, registers the first operator and
 // writes its identity.
-func firstOperator(ctx context.Context, cfg CreateConfig, building string) (time.Time, error) {
-	core, err := openCore(ctx, coreConfig{dir: building, config: cfg.Config, passphrase: cfg.Passphrase, now: cfg.Now})
+func firstOperator(ctx context.Context, cfg CreateConfig, building string, ring *ca.Keyring) (time.Time, error) {
+	core, err := openCore(ctx, coreConfig{dir: building, config: cfg.Config, ring: ring, now: cfg.Now})
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -224,9 +224,10 @@ func firstOperator(ctx context.Context, cfg CreateConfig, building string) (time
 	if err != nil {
 		return time.Time{}, err
 	}
-	_, err = enroll.Create(filepath.Join(building, Operator), enroll.Credential{
-		Network: name, Role: string(operator.Role), Party: operator.ID, URL: core.url(),
+	credential := enroll.Credential{
+		Identity: policy.Identity{Network: name, Role: operator.Role, Party: operator.ID}, URL: core.URL(),
 		Key: key, Chain: issued.Chain, Roots: []*x509.Certificate{issued.Root},
-	})
+	}
+	_, err = credential.Save(filepath.Join(building, Operator))
 	return issued.Leaf.NotAfter, err
 }

@@ -8,11 +8,8 @@ import (
 	"path/filepath"
 )
 
-// The first operator of every network.
+// Operator is the id of the first operator of every network.
 const Operator = "operator"
-
-// ConfigFile is the name of the configuration file in a network's directory.
-const ConfigFile = "payca.yaml"
 
 // A layout names the files below DIR/ca.
 type layout string

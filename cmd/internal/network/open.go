@@ -29,16 +29,16 @@ var ErrNoNetwork = errors.New("no network here")
 
 // A coreConfig says which network to load.
 type coreConfig struct {
-	dir        string
-	config     *config.Config
-	passphrase []byte
-	now        func() time.Time
-	logger     *slog.Logger
+	dir    string
+	config config.Config
+	ring   *ca.Keyring
+	now    func() time.Time
+	logger *slog.Logger
 }
 
 // core is a loaded network: what issues and what remembers.
 type core struct {
-	config    *config.Config
+	config    config.Config
 	root      *x509.Certificate
 	store     ca.Store
 	authority *ca.Authority
@@ -47,8 +47,8 @@ type core struct {
 	logKey    string
 }
 
-// url is where the network's https listener is reached, as tokens name it.
-func (c *core) url() string {
+// URL is where the network's https listener is reached, as tokens name it.
+func (c *core) URL() string {
 	_, port, err := net.SplitHostPort(c.config.Listen.HTTPS)
 	if err != nil {
 		port = "8443"
@@ -56,13 +56,19 @@ func (c *core) url() string {
 	return "https://" + net.JoinHostPort(c.config.ServerNames[0], port)
 }
 
+// Name returns the name of the network.
+func (c *core) Name() string { return c.config.Network }
+
+// StatusURL returns the base URL of OCSP and CRLs.
+func (c *core) StatusURL() string { return c.config.StatusURL }
+
 // openCore opens keys and store and builds the authority over them.
 func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if cfg.logger == nil {
 		cfg.logger = slog.New(slog.DiscardHandler)
 	}
 	files := caDir(cfg.dir)
-	keys, err := openKeys(ctx, files, cfg.passphrase)
+	keys, err := openKeys(ctx, files, cfg.ring)
 	if err != nil {
 		return nil, err
 	}
@@ -78,18 +84,18 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := cfg.config.CompiledProfiles()
+	profiles, err := defaultProfiles()
 	if err != nil {
 		return nil, err
 	}
-	store, err := boltstore.Open(ctx, boltstore.Config{Path: storePath(cfg.dir, cfg.config), Log: log, Logger: cfg.logger})
+	store, err := boltstore.Open(ctx, boltstore.Config{Path: inDir(cfg.dir, cfg.config.Store.Bolt), Log: log, Logger: cfg.logger})
 	if err != nil {
 		return nil, err
 	}
 	c := &core{config: cfg.config, root: keys.root, store: store, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
-		Store: store, Root: keys.root, RootCRL: rootCRL, OCSPValidity: cfg.config.OCSP.Validity.Duration(),
-		OCSPMaxAge: cfg.config.OCSP.MaxAge.Duration(), CRLValidity: cfg.config.CRL.Validity.Duration(), Now: cfg.now, Logger: cfg.logger,
+		Store: store, Root: keys.root, RootCRL: rootCRL, OCSPValidity: time.Duration(cfg.config.OCSP.Validity),
+		OCSPMaxAge: time.Duration(cfg.config.OCSP.MaxAge), CRLValidity: time.Duration(cfg.config.CRL.Validity), Now: cfg.now, Logger: cfg.logger,
 	})
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
@@ -103,11 +109,30 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	return c, nil
 }
 
-func storePath(dir string, cfg *config.Config) string {
-	if cfg.Store.Bolt != "" {
-		return filepath.Join(dir, cfg.Store.Bolt) // Join keeps an absolute second path relative; config refuses those
+// inDir reads a path of the configuration: relative ones are below the network's directory.
+func inDir(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
 	}
-	return caDir(dir).path("store.db")
+	return filepath.Join(dir, path)
+}
+
+// StorePath returns the path of the store of the network in dir; [ErrNoNetwork] if there is none.
+func StorePath(dir string) (string, error) {
+	cfg, err := LoadConfig(dir)
+	return inDir(dir, cfg.Store.Bolt), err
+}
+
+func defaultProfiles() ([]*policy.Profile, error) {
+	var profiles []*policy.Profile
+	for _, cfg := range policy.DefaultProfiles() {
+		profile, err := policy.NewProfile(cfg)
+		if err != nil {
+			return nil, err
+		}
+		profiles = append(profiles, profile)
+	}
+	return profiles, nil
 }
 
 // keys are the opened keys of a network; the root's is not among them.
@@ -118,22 +143,16 @@ type keys struct {
 	token   crypto.Signer
 }
 
-func openKeys(ctx context.Context, files layout, passphrase []byte) (*keys, error) {
-	ring, err := ca.NewKeyring(passphrase)
-	if err != nil {
-		return nil, err
-	}
+func openKeys(ctx context.Context, files layout, ring *ca.Keyring) (*keys, error) {
 	var k keys
+	var err error
 	if k.root, err = readCertificate(files.certificate("root")); err != nil {
 		return nil, err
 	}
 	for _, name := range policy.CAs() {
-		is := ca.Issuer{Name: name}
-		if is.Certificate, err = readCertificate(files.certificate(name)); err != nil {
+		is, err := openIssuer(ctx, files, name, ring)
+		if err != nil {
 			return nil, err
-		}
-		if is.Signer, err = ca.OpenKey(ctx, files.key(name), ring); err != nil {
-			return nil, fmt.Errorf("opening the key of the %s CA: %w", name, err)
 		}
 		k.issuers = append(k.issuers, is)
 	}
@@ -146,26 +165,51 @@ func openKeys(ctx context.Context, files layout, passphrase []byte) (*keys, erro
 	return &k, nil
 }
 
+func openIssuer(ctx context.Context, files layout, name string, ring *ca.Keyring) (is ca.Issuer, err error) {
+	is.Name = name
+	if is.Certificate, err = readCertificate(files.certificate(name)); err != nil {
+		return is, err
+	}
+	if is.Signer, err = ca.OpenKey(ctx, files.key(name), ring); err != nil {
+		return is, fmt.Errorf("opening the key of the %s CA: %w", name, err)
+	}
+	return is, nil
+}
+
+// OpenIssuer opens one issuing CA of the network in dir, with its key, as who
+// copied the directory could.
+func OpenIssuer(ctx context.Context, dir, name string) (ca.Issuer, error) {
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return ca.Issuer{}, err
+	}
+	ring, err := openRing(dir, "", cfg)
+	if err != nil {
+		return ca.Issuer{}, err
+	}
+	return openIssuer(ctx, caDir(dir), name, ring)
+}
+
 // LoadConfig reads the configuration of the network in dir; [ErrNoNetwork] if there is none.
-func LoadConfig(dir string) (*config.Config, error) {
-	path := filepath.Join(dir, ConfigFile)
+func LoadConfig(dir string) (config.Config, error) {
+	path := filepath.Join(dir, config.FileName)
 	cfg, err := config.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoNetwork)
+		return cfg, fmt.Errorf("%s: %w", dir, ErrNoNetwork)
 	}
 	return cfg, err
 }
 
-// readPassphrase finds the passphrase of the network's keys: the given file,
-// the configured one, or ca/passphrase.
-func readPassphrase(dir, file string, cfg *config.Config) ([]byte, error) {
-	if file == "" && cfg.Keys.PassphraseFile != "" {
-		file = cfg.Keys.PassphraseFile
-	}
+// openRing reads the passphrase of the network's keys from the given file, or the configured one.
+func openRing(dir, file string, cfg config.Config) (*ca.Keyring, error) {
 	if file == "" {
-		file = caDir(dir).path("passphrase")
+		file = inDir(dir, cfg.Keys.PassphraseFile)
 	}
-	return ReadPassphrase(file)
+	passphrase, err := ReadPassphrase(file)
+	if err != nil {
+		return nil, err
+	}
+	return ca.NewKeyring(passphrase)
 }
 
 // ReadPassphrase reads a passphrase file: its first line.

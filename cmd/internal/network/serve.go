@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,11 +59,11 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	passphrase, err := readPassphrase(cfg.Dir, cfg.PassphraseFile, conf)
+	ring, err := openRing(cfg.Dir, cfg.PassphraseFile, conf)
 	if err != nil {
 		return nil, err
 	}
-	c, err := openCore(ctx, coreConfig{dir: cfg.Dir, config: conf, passphrase: passphrase, now: cfg.Now, logger: cfg.Logger})
+	c, err := openCore(ctx, coreConfig{dir: cfg.Dir, config: conf, ring: ring, now: cfg.Now, logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -139,21 +139,22 @@ func (n *Network) renewSelf(ctx context.Context) error {
 func (n *Network) routes() (http.Handler, error) {
 	problems := problem.Writer{Mappers: []problem.Mapper{api.MapError}, Logger: n.logger}
 	trust := policy.Trust{Network: n.config.Network, Roots: []*x509.Certificate{n.root}}
-	identify := func(next http.Handler) http.Handler {
-		return mtls.Handler(mtls.HandlerConfig{
-			Trust: trust, Use: policy.ClientUse, Authorize: mtls.AuthorizeRole(policy.Roles()...),
-			Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
-		}, next)
+	identify, err := mtls.Middleware(mtls.HandlerConfig{
+		Trust: trust, Authorize: mtls.AuthorizeRole(policy.Roles()...),
+		Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
+	})
+	if err != nil {
+		return nil, err
 	}
 	enrollment, err := server.New(server.Config{
 		Gate: gate{n.authority}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
-		Problems: problems, Identify: identify, Now: n.now, Logger: n.logger,
+		Problems: problems, Identify: identify, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	operations, err := api.New(api.Config{
-		Network: n.config.Network, URL: n.url(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
+		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
 		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Now: n.now,
 	})
 	if err != nil {
@@ -259,19 +260,27 @@ type gate struct{ authority *ca.Authority }
 
 // Issue implements server.Gate.
 func (g gate) Issue(ctx context.Context, req server.Request) (*server.Issued, error) {
-	return issued(g.authority.Issue(ctx, ca.Request(req)))
+	return g.issued(g.authority.Issue(ctx, request(req)))
 }
 
 // Renew implements server.Gate.
 func (g gate) Renew(ctx context.Context, old *x509.Certificate, req server.Request) (*server.Issued, error) {
-	return issued(g.authority.Renew(ctx, old, ca.Request(req)))
+	return g.issued(g.authority.Renew(ctx, old, request(req)))
 }
 
-func issued(c *ca.Certificate, err error) (*server.Issued, error) {
+func request(req server.Request) ca.Request {
+	return ca.Request{
+		Party: req.Party, Profile: req.Profile, CSR: req.CSR,
+		Requester: req.Requester, Protocol: req.Protocol, From: req.From, Token: req.Token,
+	}
+}
+
+func (g gate) issued(c *ca.Certificate, err error) (*server.Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server.Issued{Chain: c.Chain, Root: c.Root}, nil
+	id, err := policy.IdentityOf(c.Leaf, g.authority.Network())
+	return &server.Issued{Identity: id, Chain: c.Chain}, err
 }
 
 // localStatus checks the CA's own clients against its own store.
@@ -283,7 +292,21 @@ type localStatus struct {
 // Check implements mtls.StatusChecker: the inventory must hold exactly this
 // certificate, unrevoked. Issuing CAs are trusted as loaded.
 func (l localStatus) Check(ctx context.Context, leaf, _ *x509.Certificate, _ []byte) (ocsp.Verdict, error) {
-	panic("written after the merge")
+	now := l.now()
+	verdict := ocsp.Verdict{State: ocsp.Good, Source: "store", ProducedAt: now, ThisUpdate: now, NextUpdate: now, CheckedAt: now}
+	if leaf.IsCA {
+		return verdict, nil
+	}
+	record, err := l.store.ByThumbprint(ctx, sha256.Sum256(leaf.Raw))
+	serial := fmt.Sprintf("%x", leaf.SerialNumber)
+	switch {
+	case errors.Is(err, ca.ErrNotFound):
+		return ocsp.Verdict{}, &ocsp.UnknownError{Serial: serial, Err: errors.New("this CA did not issue the certificate")}
+	case err != nil:
+		return ocsp.Verdict{}, err
+	case record.Revocation != nil:
+		verdict.State, verdict.RevokedAt, verdict.Reason = ocsp.Revoked, record.Revocation.At, int(record.Revocation.Reason)
+		return verdict, &ocsp.RevokedError{Serial: serial, Verdict: verdict}
+	}
+	return verdict, nil
 }
-
-var _ netip.Addr

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/policy"
+)
+
+// show prints a result: v as one line of JSON with --json, else what text
+// writes, with control characters escaped. Lists call it once an item.
+func (a *app) show(_ *cobra.Command, v any, text func(io.Writer)) error {
+	if a.json {
+		encoder := json.NewEncoder(a.out)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(v)
+	}
+	var b bytes.Buffer
+	text(&b)
+	_, err := io.WriteString(a.out, printable(b.String()))
+	return err
+}
+
+// fail is an error with an exit code and a hint, "" for none.
+func fail(code int, err error, hint string) error {
+	return &exitError{code: code, err: err, hint: hint}
+}
+
+// errShown ends with a code after the result said why.
+var errShown = errors.New("the result says why")
+
+// silent ends with an exit code after the result said why.
+func silent(code int) error { return fail(code, errShown, "") }
+
+// explain gives an error from the CA, or on the way to it, its exit code and hint.
+func explain(err error) error {
+	if err == nil || errors.As(err, new(*exitError)) {
+		return err
+	}
+	var refusal *problem.Problem
+	var call *url.Error
+	switch {
+	case errors.As(err, &refusal) && refusal.Status >= 500:
+		return fail(ExitFailure, err, "the CA's log has the cause, under "+refusal.Instance)
+	case errors.As(err, &refusal):
+		return fail(ExitRefused, err, hintFor(refusal))
+	case errors.As(err, new(*ocsp.RevokedError)), errors.As(err, new(*ocsp.UnknownError)), policy.ViolationsOf(err) != nil:
+		return fail(ExitInvalid, err, "")
+	case errors.As(err, new(*net.OpError)), errors.Is(err, context.DeadlineExceeded), errors.As(err, &call) && call.Timeout():
+		return fail(ExitUnreachable, err, "is the CA running? payca serve starts it")
+	}
+	return err
+}
+
+// hintFor says what to do about a refusal.
+func hintFor(p *problem.Problem) string {
+	switch p.Name() {
+	case "token-used", "token-expired", "token-signature":
+		return "ask for a new one: payca token create PARTY"
+	case "exists":
+		return "payca party show ID shows it"
+	case "wrong-role":
+		return "operators may do this; --dir names the directory with the operator's identity"
+	}
+	return ""
+}
+
+// abbreviate shortens a fingerprint for people: d8ba…af04.
+func abbreviate(fingerprint string) string {
+	if len(fingerprint) < 12 {
+		return fingerprint
+	}
+	return fingerprint[:4] + "…" + fingerprint[len(fingerprint)-4:]
+}
+
+// atMost takes up to n words.
+func atMost(n int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageErrorf("unexpected argument %q", args[n])
+		}
+		return nil
+	}
+}
+
+// exactly takes one word for each name.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usageErrorf("%s is missing", names[len(args)])
+		}
+		return atMost(len(names))(cmd, args)
+	}
+}

@@ -1,0 +1,294 @@
+package enroll
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/payca/payca/policy"
+)
+
+// The files of an identity directory.
+const (
+	CertificateFile = "cert.pem"   // the certificate, then its issuer's
+	KeyFile         = "key.pem"    // PKCS#8, mode 0600
+	RootFile        = "ca.pem"     // the root
+	MetaFile        = "payca.json" // network, role, party, URL of the CA
+	pending         = ".new"       // suffix of a file that is about to take its name
+)
+
+// A Credential is an identity with its key: what a party proves itself with.
+type Credential struct {
+	Identity policy.Identity
+	URL      string // https URL of the CA
+	Key      crypto.Signer
+	Chain    []*x509.Certificate // the certificate, then its issuer's
+	Roots    []*x509.Certificate
+}
+
+// meta is the content of MetaFile.
+type meta struct {
+	Network string      `json:"network"`
+	Role    policy.Role `json:"role"`
+	Party   string      `json:"party"`
+	URL     string      `json:"url"`
+}
+
+// Leaf returns the certificate itself.
+func (c *Credential) Leaf() *x509.Certificate { return c.Chain[0] }
+
+// TLS returns the credential as crypto/tls wants it.
+func (c *Credential) TLS() *tls.Certificate {
+	t := &tls.Certificate{PrivateKey: c.Key, Leaf: c.Leaf()}
+	for _, certificate := range c.Chain {
+		t.Certificate = append(t.Certificate, certificate.Raw)
+	}
+	return t
+}
+
+// Trust returns what the credential's owner believes others by.
+func (c *Credential) Trust() policy.Trust {
+	return policy.Trust{Network: c.Identity.Network, Roots: c.Roots}
+}
+
+// RenewAfter is when two thirds of a certificate's life are over.
+func RenewAfter(leaf *x509.Certificate) time.Time {
+	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
+}
+
+// NewKey makes a P-256 key and a request (PKCS#10, DER) that proves it is held. The
+// CA writes every name, so the request carries none.
+func NewKey() (crypto.Signer, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a key: %w", err)
+	}
+	request, err := newRequest(key)
+	return key, request, err
+}
+
+func newRequest(key crypto.Signer) ([]byte, error) {
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, fmt.Errorf("making a certificate request: %w", err)
+	}
+	return request, nil
+}
+
+// Open reads the identity in dir, and finishes a change that a crash cut short.
+// An error wraps fs.ErrNotExist if there is none.
+func Open(dir string) (*Credential, error) {
+	c, err := read(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the identity in %s: %w", dir, err)
+	}
+	return c, nil
+}
+
+func read(dir string) (*Credential, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, MetaFile))
+	if err != nil {
+		return nil, err
+	}
+	var m meta
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%s: %w", MetaFile, err)
+	}
+	c := &Credential{Identity: policy.Identity{Network: m.Network, Role: m.Role, Party: m.Party}, URL: m.URL}
+	if c.Roots, err = readCertificates(filepath.Join(dir, RootFile)); err != nil {
+		return nil, err
+	}
+	if c.Chain, err = readCertificates(filepath.Join(dir, CertificateFile)); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, KeyFile)
+	c.Key, err = readKey(path, c.Leaf())
+	if err == nil {
+		return c, nil
+	}
+	// A crash between the two renames of save leaves the new certificate beside the new key's temporary name.
+	key, newErr := readKey(path+pending, c.Leaf())
+	if newErr != nil {
+		return nil, err
+	}
+	c.Key = key
+	return c, rename(path+pending, path)
+}
+
+// errMismatch says that a key is not the certificate's.
+var errMismatch = errors.New("the key is not the certificate's")
+
+func readKey(path string, leaf *x509.Certificate) (crypto.Signer, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, fmt.Errorf("%s: want a PRIVATE KEY in PEM", path)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%s: %T cannot sign", path, parsed)
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
+		return nil, fmt.Errorf("%s: %w", path, errMismatch)
+	}
+	return key, nil
+}
+
+func readCertificates(path string) ([]*x509.Certificate, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	certificates, err := parseCertificates(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return certificates, nil
+}
+
+// parseCertificates reads one or more certificates in PEM and nothing else.
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("found %s, want CERTIFICATE", block.Type)
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		out, text = append(out, certificate), rest
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no certificate, want one in PEM")
+	}
+	return out, nil
+}
+
+func encodeCertificates(certificates []*x509.Certificate) []byte {
+	var out []byte
+	for _, c := range certificates {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return out
+}
+
+// Save writes the credential to dir, in the place of one that may be there,
+// and returns the paths of certificate, key and root. A key that is
+// replaced is kept beside it, under the serial of its certificate.
+func (c *Credential) Save(dir string) ([]string, error) {
+	files, err := c.save(dir)
+	if err != nil {
+		return nil, fmt.Errorf("writing the identity to %s: %w", dir, err)
+	}
+	return files, nil
+}
+
+func (c *Credential) save(dir string) ([]string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := keepKey(dir, c.Key); err != nil {
+		return nil, err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	about, err := json.Marshal(meta{Network: c.Identity.Network, Role: c.Identity.Role, Party: c.Identity.Party, URL: c.URL})
+	if err != nil {
+		return nil, err
+	}
+	// All is on disk under temporary names before anything takes its own. The certificate goes before the
+	// key, so that Open can tell which key was to follow; MetaFile, which makes the directory an identity, goes last.
+	contents := []struct {
+		name string
+		data []byte
+		mode fs.FileMode
+	}{
+		{RootFile, encodeCertificates(c.Roots), 0o644},
+		{CertificateFile, encodeCertificates(c.Chain), 0o644},
+		{KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600},
+		{MetaFile, append(about, '\n'), 0o644},
+	}
+	for _, f := range contents {
+		if err := write(filepath.Join(dir, f.name+pending), f.data, f.mode); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range contents {
+		if err := rename(filepath.Join(dir, f.name+pending), filepath.Join(dir, f.name)); err != nil {
+			return nil, err
+		}
+	}
+	return []string{filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile), filepath.Join(dir, RootFile)}, nil
+}
+
+// keepKey puts the key in dir aside, unless it is the one that is to be written.
+func keepKey(dir string, key crypto.Signer) error {
+	chain, err := readCertificates(filepath.Join(dir, CertificateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(chain[0].PublicKey) {
+		return nil
+	}
+	aside := filepath.Join(dir, fmt.Sprintf("key-%x.pem", chain[0].SerialNumber))
+	if err := os.Link(filepath.Join(dir, KeyFile), aside); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// write writes a file and waits until it is on disk.
+func write(path string, data []byte, mode fs.FileMode) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// rename moves a file to its name and waits until the directory is on disk.
+func rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

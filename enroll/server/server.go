@@ -1,0 +1,182 @@
+package server
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/enroll/strictjson"
+	"github.com/payca/payca/policy"
+)
+
+// bodyLimit is how many octets of a request are read.
+const bodyLimit = 64 << 10
+
+// A Request is what the gate decides about. Whoever makes it has authenticated the requester.
+type Request struct {
+	Party     string // id of the party; ignored by Renew
+	Profile   string // ignored by Renew
+	CSR       []byte // PKCS#10, DER
+	Requester string // on whose word, for the record
+	Protocol  string // token or renew
+	From      string // remote address
+	Token     string // id of the token to redeem
+}
+
+// Issued is what the gate made.
+type Issued struct {
+	Identity policy.Identity
+	Chain    []*x509.Certificate // the certificate, then its issuer's
+}
+
+// A Gate issues certificates. Issue redeems the token in the commit of the
+// issuance, so that it is used once. Renew takes party and profile from its
+// own record of the old certificate, which it must find there, valid. A refusal is policy.Violations or an error
+// that problem.Writer maps. Both are safe for concurrent use.
+type Gate interface {
+	Issue(ctx context.Context, req Request) (*Issued, error)
+	Renew(ctx context.Context, old *x509.Certificate, req Request) (*Issued, error)
+}
+
+// Config is what a server needs; every member but Now is required.
+type Config struct {
+	Network  string
+	Gate     Gate
+	TokenKey crypto.PublicKey // verifies tokens
+	Roots    []*x509.Certificate
+	Problems problem.Writer
+	Identify func(http.Handler) http.Handler // the identity middleware, for renewal
+	Now      func() time.Time
+}
+
+// New returns the handler of the enrollment routes.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Network == "" || cfg.Gate == nil || cfg.TokenKey == nil || len(cfg.Roots) == 0 || cfg.Identify == nil {
+		return nil, errors.New("enrollment server: want Network, Gate, TokenKey, Roots and Identify")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &server{cfg: cfg}
+	for _, root := range cfg.Roots {
+		s.roots = append(s.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/enroll", s.only(http.MethodPost, problem.Handler(cfg.Problems, s.enroll)))
+	mux.Handle("/v1/renew", s.only(http.MethodPost, cfg.Identify(problem.Handler(cfg.Problems, s.renew))))
+	mux.Handle("/v1/roots", s.only(http.MethodGet, problem.Handler(cfg.Problems, s.showRoots)))
+	mux.Handle("/roots.pem", s.only(http.MethodGet, http.HandlerFunc(s.rootsFile)))
+	mux.Handle("/", problem.Handler(cfg.Problems, func(_ http.ResponseWriter, r *http.Request) error {
+		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.URL.Path}
+	}))
+	return mux, nil
+}
+
+type server struct {
+	cfg   Config
+	roots []byte // PEM
+}
+
+// only refuses other methods.
+func (s *server) only(method string, next http.Handler) http.Handler {
+	return problem.Handler(s.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
+			w.Header().Set("Allow", method)
+			return &problem.Error{Status: http.StatusMethodNotAllowed, Name: "method-not-allowed", Detail: "method is " + r.Method + ", want " + method}
+		}
+		next.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// enroll redeems a token.
+func (s *server) enroll(w http.ResponseWriter, r *http.Request) error {
+	var req enroll.EnrollRequest
+	if err := strictjson.DecodeRequest(r, bodyLimit, &req); err != nil {
+		return err
+	}
+	token, err := enroll.VerifyToken(req.Token, s.cfg.TokenKey, s.cfg.Now())
+	if err != nil {
+		return tokenProblem(err)
+	}
+	issued, err := s.cfg.Gate.Issue(r.Context(), Request{
+		Party: token.Party, Profile: token.Profile, CSR: req.CSR, Requester: "token:" + token.ID,
+		Protocol: "token", From: r.RemoteAddr, Token: token.ID,
+	})
+	if err != nil {
+		return err
+	}
+	return s.reply(w, issued)
+}
+
+func tokenProblem(err error) error {
+	var refused *enroll.TokenError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	status := http.StatusUnauthorized
+	if refused.Rule == "token-form" {
+		status = http.StatusBadRequest
+	}
+	return &problem.Error{Status: status, Name: refused.Rule, Err: err}
+}
+
+// renew replaces the certificate that the client calls with.
+func (s *server) renew(w http.ResponseWriter, r *http.Request) error {
+	peer, _, ok := mtls.PeerFrom(r.Context())
+	if !ok {
+		return errors.New("renewal behind no identity middleware")
+	}
+	var req enroll.RenewRequest
+	if err := strictjson.DecodeRequest(r, bodyLimit, &req); err != nil {
+		return err
+	}
+	issued, err := s.cfg.Gate.Renew(r.Context(), peer.Leaf, Request{
+		CSR: req.CSR, Requester: peer.Identity.String(), Protocol: "renew", From: r.RemoteAddr,
+	})
+	if err != nil {
+		return err
+	}
+	return s.reply(w, issued)
+}
+
+func (s *server) reply(w http.ResponseWriter, is *Issued) error {
+	var chain []byte
+	for _, c := range is.Chain {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	leaf := is.Chain[0]
+	return s.json(w, enroll.Reply{
+		Network: s.cfg.Network, Role: is.Identity.Role, Party: is.Identity.Party, Serial: fmt.Sprintf("%x", leaf.SerialNumber),
+		NotAfter: leaf.NotAfter, Certificate: string(chain), Roots: string(s.roots),
+	})
+}
+
+func (s *server) json(w http.ResponseWriter, body any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, err = w.Write(append(raw, '\n'))
+	return err
+}
+
+func (s *server) showRoots(w http.ResponseWriter, _ *http.Request) error {
+	return s.json(w, enroll.RootsReply{Network: s.cfg.Network, Roots: string(s.roots)})
+}
+
+func (s *server) rootsFile(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(s.roots)
+}

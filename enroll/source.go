@@ -1,0 +1,133 @@
+package enroll
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/payca/payca/policy"
+)
+
+// The pace of a source that cannot renew.
+const (
+	firstRetry = 30 * time.Second
+	lastRetry  = time.Hour
+)
+
+// SourceConfig says which identity a [Source] keeps fresh.
+type SourceConfig struct {
+	Dir    string           // identity directory; read once, written at every renewal
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil for none
+}
+
+// A Source hands out the certificate of one party and keeps it fresh: what
+// asks it at every handshake never shows an old one. It is safe for concurrent use.
+type Source struct {
+	cfg     SourceConfig
+	current atomic.Pointer[Credential]
+}
+
+// OpenSource opens an identity directory. An error wraps fs.ErrNotExist if there is no identity.
+func OpenSource(cfg SourceConfig) (*Source, error) {
+	c, err := Open(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := newSource(cfg)
+	s.current.Store(c)
+	return s, nil
+}
+
+// NewStaticSource returns a source of a credential that lives in memory and is never renewed.
+func NewStaticSource(c Credential) (*Source, error) {
+	if len(c.Chain) == 0 || c.Key == nil || len(c.Roots) == 0 {
+		return nil, errors.New("source: want Key, Chain and Roots")
+	}
+	s := newSource(SourceConfig{})
+	s.current.Store(&c)
+	return s, nil
+}
+
+func newSource(cfg SourceConfig) *Source {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Source{cfg: cfg}
+}
+
+// Certificate returns the certificate of now, with its key and issuer.
+func (s *Source) Certificate() (*tls.Certificate, error) { return s.current.Load().TLS(), nil }
+
+// Identity returns who the source speaks for.
+func (s *Source) Identity() policy.Identity { return s.current.Load().Identity }
+
+// Trust returns what others are believed by.
+func (s *Source) Trust() policy.Trust { return s.current.Load().Trust() }
+
+// URL returns where the CA is.
+func (s *Source) URL() string { return s.current.Load().URL }
+
+// Run renews the certificate at two thirds of its life, spread over a tenth of
+// it so that parties enrolled together do not return together. When the CA cannot be
+// reached it tries again, at growing intervals, for as long as it takes. Run returns when ctx ends.
+func (s *Source) Run(ctx context.Context) error {
+	if s.cfg.Dir == "" {
+		<-ctx.Done()
+		return nil
+	}
+	retry := firstRetry
+	at := s.next()
+	for {
+		timer := time.NewTimer(max(0, at.Sub(s.cfg.Now())))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		if err := s.renew(ctx); err != nil {
+			s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "cannot renew certificate", slog.String("subject", s.Identity().String()), slog.Any("err", err))
+			at = s.cfg.Now().Add(retry)
+			retry = min(2*retry, lastRetry)
+			continue
+		}
+		retry = firstRetry
+		at = s.next()
+	}
+}
+
+// next is when the certificate is to be renewed.
+func (s *Source) next() time.Time {
+	leaf := s.current.Load().Leaf()
+	spread := leaf.NotAfter.Sub(leaf.NotBefore) / 10
+	return RenewAfter(leaf).Add(rand.N(spread + 1))
+}
+
+func (s *Source) renew(ctx context.Context) error {
+	// Another process may have renewed it.
+	stands, err := Open(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if s.cfg.Now().Before(RenewAfter(stands.Leaf())) {
+		s.current.Store(stands)
+		return nil
+	}
+	next, err := fetchRenewal(ctx, stands, s.cfg.Now)
+	if err != nil {
+		return err
+	}
+	if _, err := next.Save(s.cfg.Dir); err != nil {
+		return err
+	}
+	s.current.Store(next)
+	return nil
+}
