@@ -143,3 +143,17 @@ func TestKeyCompromiseRevokesWhatElseTheKeyHas(t *testing.T) {
 		t.Errorf("event %+v, want the serial that was reported", e[len(e)-1])
 	}
 }
+
+func TestReasonsReadAsRFC5280WritesThem(t *testing.T) {
+	t.Parallel()
+	for _, r := range []ca.Reason{ca.Unspecified, ca.KeyCompromise, ca.CertificateHold, ca.PrivilegeWithdrawn} {
+		if got, err := ca.ParseReason(r.String()); err != nil || got != r {
+			t.Errorf("%s reads as %s (%v)", r, got, err)
+		}
+	}
+	for _, text := range []string{"", "KeyCompromise", "1", "reason(7)", "removeFromCRL"} {
+		if got, err := ca.ParseReason(text); err == nil {
+			t.Errorf("%q reads as %s, want an error", text, got)
+		}
+	}
+}
