@@ -19,14 +19,11 @@ import (
 const (
 	rootYears   = 20
 	issuerYears = 5
-	// maxNetwork is the longest name that an organization name of a certificate holds
-	// (ub-organization-name, RFC 5280 appendix A.1).
-	maxNetwork = 64
 )
 
 // A CeremonyConfig says for what network a root and its issuing CAs are made.
 type CeremonyConfig struct {
-	Network   string           // name of the network, at most 64 characters
+	Network   string           // name of the network, as policy.CheckNetworkName wants it
 	StatusURL string           // base of AIA and CDP, as in [Config]
 	Now       func() time.Time // nil: time.Now
 	Random    io.Reader        // for serials; nil: crypto/rand
@@ -56,11 +53,7 @@ func Create(cfg CeremonyConfig) (*Ceremony, error) {
 	if cfg.Random == nil {
 		cfg.Random = rand.Reader
 	}
-	var long error
-	if len(cfg.Network) > maxNetwork {
-		long = fmt.Errorf("network name of %d characters, want at most %d", len(cfg.Network), maxNetwork)
-	}
-	if err := errors.Join(policy.CheckNetworkName(cfg.Network), long, checkStatusURL(cfg.StatusURL)); err != nil {
+	if err := errors.Join(policy.CheckNetworkName(cfg.Network), checkStatusURL(cfg.StatusURL)); err != nil {
 		return nil, fmt.Errorf("creating a network: %w", err)
 	}
 	start := cfg.Now().UTC().Truncate(time.Second)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	stdasn1 "encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
@@ -11,8 +12,6 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
-
-	stdasn1 "encoding/asn1"
 
 	"github.com/payca/payca/ca/audit"
 )

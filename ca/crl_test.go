@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"math/big"
 	"testing"
@@ -29,9 +30,9 @@ func goodList(t testing.TB, w *world, issuer string) func(uint64) ([]byte, error
 	}
 }
 
-func listOf(t testing.TB, is ca.Issuer, number uint64, at time.Time, entries int) []byte {
+func listOf(t testing.TB, is ca.Issuer, number uint64, at time.Time, entries int, extra ...pkix.Extension) []byte {
 	t.Helper()
-	list := &x509.RevocationList{Number: new(big.Int).SetUint64(number), ThisUpdate: at, NextUpdate: at.Add(time.Hour)}
+	list := &x509.RevocationList{Number: new(big.Int).SetUint64(number), ThisUpdate: at, NextUpdate: at.Add(time.Hour), ExtraExtensions: extra}
 	for i := range entries {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
 			SerialNumber: big.NewInt(int64(i + 1)), RevocationTime: at, ReasonCode: 1,
@@ -107,6 +108,16 @@ func TestSignCRLRefusesWhatIsNoListOfTheIssuer(t *testing.T) {
 			other.SubjectKeyId = bank.Certificate.SubjectKeyId
 			return listOf(t, ca.Issuer{Certificate: &other, Signer: merchant.Signer}, n, start, 1), nil
 		},
+		"something after the extensions": func(n uint64) ([]byte, error) {
+			return resequence(t, listOf(t, merchant, n, start, 1), func(list []byte) []byte { return append(list, 5, 0) }), nil
+		},
+		"no extensions": func(n uint64) ([]byte, error) {
+			return resequence(t, listOf(t, merchant, n, start, 1), func(list []byte) []byte { return list[:bytes.LastIndex(list, []byte{0xa0})] }), nil
+		},
+		"an extension twice": func(n uint64) ([]byte, error) {
+			return bytes.Replace(listOf(t, merchant, n, start, 1, pkix.Extension{Id: []int{2, 5, 29, 99}, Value: []byte{2, 1, byte(n)}}),
+				[]byte{0x55, 29, 99, 4}, []byte{0x55, 29, 20, 4}, 1), nil
+		},
 		"an error": func(uint64) ([]byte, error) { return nil, errors.New("no list") },
 	} {
 		tbs, sig, err := w.ca.SignCRL(t.Context(), policy.MerchantCA, list)
@@ -162,6 +173,19 @@ func FuzzSignRootCRL(f *testing.F) {
 			t.Fatalf("a certificate was signed: %x", der)
 		}
 	})
+}
+
+// resequence changes what is inside a SEQUENCE.
+func resequence(t *testing.T, der []byte, change func([]byte) []byte) []byte {
+	t.Helper()
+	var inside cryptobyte.String
+	in := cryptobyte.String(der)
+	if !in.ReadASN1(&inside, asn1.SEQUENCE) {
+		t.Fatal("no SEQUENCE")
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(change(bytes.Clone(inside))) })
+	return b.BytesOrPanic()
 }
 
 // wrap puts tbs and its ECDSA-with-SHA-384 signature into the SEQUENCE that certificates and lists share.

@@ -80,11 +80,11 @@ func (a *Authority) enter(ctx context.Context, ap *application) error {
 	return a.loadProfile(ap)
 }
 
-// loadProfile finds the profile that the application names. The CA's own profile is for
+// loadProfile finds the profile that the application names. OCSP signers are for
 // [Authority.IssueResponder] alone.
 func (a *Authority) loadProfile(ap *application) error {
 	profile, ok := a.profiles[ap.Profile]
-	if !ok || ap.Profile == responderProfile {
+	if !ok || profile.OCSPSigner() {
 		return violation("profile-known", "profile", fmt.Sprintf("%q", clip(ap.Profile)), "a profile for parties of this CA")
 	}
 	ap.profile = profile

@@ -10,10 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
-)
 
-// responderProfile is the profile of OCSP delegates.
-const responderProfile = "ocsp-signer"
+	"github.com/payca/payca/policy"
+)
 
 // Renew issues a certificate in the place of old, with the same or a new key. The old one must
 // be in the inventory, to the byte, not expired and not revoked; its party and profile are
@@ -57,16 +56,16 @@ func (a *Authority) IssueResponder(ctx context.Context, issuer string, key crypt
 	if _, err := a.issuer(issuer); err != nil {
 		return nil, err
 	}
-	profile, ok := a.profiles[responderProfile]
+	profile, ok := a.profiles[policy.OCSPSignerProfile]
 	if !ok {
-		return nil, fmt.Errorf("profile %q: %w", responderProfile, ErrNotFound)
+		return nil, fmt.Errorf("profile %q: %w", policy.OCSPSignerProfile, ErrNotFound)
 	}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
 		return nil, fmt.Errorf("making the request of the %s OCSP signer: %w", issuer, err)
 	}
 	cert, err := a.gate(ctx, application{
-		Request: Request{Profile: responderProfile, CSR: csr, Requester: self, Protocol: "local"},
+		Request: Request{Profile: policy.OCSPSignerProfile, CSR: csr, Requester: self, Protocol: "local"},
 		now:     a.now(), profile: profile, issuer: issuer,
 	})
 	if err != nil {

@@ -48,20 +48,7 @@ func TestRenewRefuses(t *testing.T) {
 		old        func(t *testing.T, w *world, c *ca.Certificate) *x509.Certificate
 	}{
 		{"no certificate", "renew-known", func(*testing.T, *world, *ca.Certificate) *x509.Certificate { return nil }},
-		{"self-signed certificate with a victim's serial and names", "renew-known", func(t *testing.T, _ *world, c *ca.Certificate) *x509.Certificate {
-			forged := *c.Leaf
-			key := newKey(t)
-			forged.SignatureAlgorithm, forged.PublicKey = 0, key.Public()
-			der, err := x509.CreateCertificate(rand.Reader, &forged, &forged, key.Public(), key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return cert
-		}},
+		{"self-signed certificate with a victim's serial and names", "renew-known", forged},
 		{"certificate of another network", "renew-known", func(t *testing.T, _ *world, _ *ca.Certificate) *x509.Certificate {
 			return newWorld(t).issue("shop1", newKey(t)).Leaf
 		}},
@@ -106,6 +93,22 @@ func TestRenewRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forged returns a self-signed certificate that says what c says.
+func forged(t *testing.T, _ *world, c *ca.Certificate) *x509.Certificate {
+	template := *c.Leaf
+	key := newKey(t)
+	template.SignatureAlgorithm, template.PublicKey = 0, key.Public()
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 func TestRenewAsksPolicyAfresh(t *testing.T) {

@@ -143,3 +143,36 @@ func TestKeyCompromiseRevokesWhatElseTheKeyHas(t *testing.T) {
 		t.Errorf("event %+v, want the serial that was reported", e[len(e)-1])
 	}
 }
+
+func TestRepeatedKeyCompromiseFinishesWhatACrashCutShort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := newKey(t)
+	first, second := w.issue("shop1", key), w.issue("shop1", key)
+	// The crash came after the first certificate.
+	cut := ca.Revocation{Serial: first.Record.Serial, Issuer: policy.MerchantCA, Reason: ca.KeyCompromise, At: start, By: "local"}
+	if err := w.store.Revoke(t.Context(), cut, audit.Event{Kind: audit.CertificateRevoked}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.ca.Revoke(t.Context(), ca.RevokeRequest{Serial: first.Record.Serial, Reason: ca.KeyCompromise, By: "local"})
+	if _, stands := errors.AsType[*ca.RevokedError](err); !stands {
+		t.Errorf("error %v, want a *RevokedError", err)
+	}
+	if r := w.status(policy.MerchantCA, second.Record.Serial).Revocation; r == nil || r.Reason != ca.KeyCompromise {
+		t.Errorf("the other certificate stands at %+v, want keyCompromise", r)
+	}
+}
+
+func TestReasonsReadAsRFC5280WritesThem(t *testing.T) {
+	t.Parallel()
+	for _, r := range []ca.Reason{ca.Unspecified, ca.KeyCompromise, ca.CertificateHold, ca.PrivilegeWithdrawn} {
+		if got, err := ca.ParseReason(r.String()); err != nil || got != r {
+			t.Errorf("%s reads as %s (%v)", r, got, err)
+		}
+	}
+	for _, text := range []string{"", "KeyCompromise", "1", "reason(7)", "removeFromCRL"} {
+		if got, err := ca.ParseReason(text); err == nil {
+			t.Errorf("%q reads as %s, want an error", text, got)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func template(d *policy.Decision, statusURL string) (*x509.Certificate, error) {
 		DNSNames:              d.DNSNames,
 	}
 	for _, addr := range d.Addresses {
-		t.IPAddresses = append(t.IPAddresses, net.IP(addr.Unmap().AsSlice()))
+		t.IPAddresses = append(t.IPAddresses, net.IP(addr.AsSlice()))
 	}
 	if d.StatusURLs {
 		t.OCSPServer = []string{statusURL + "/ocsp/" + d.IssuerName}

@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"math/big"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -85,8 +86,26 @@ func sign(t testing.TB, template *x509.Certificate) []byte {
 func TestCleanCertificates(t *testing.T) {
 	t.Parallel()
 	linter := newLinter(t)
+	named := func(name string) *x509.Certificate {
+		c := merchant()
+		c.Subject.Organization = []string{name}
+		return c
+	}
+	in := func(host string) *x509.Certificate {
+		c := merchant()
+		c.URIs[0].Host = host
+		c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 7).To4(), net.ParseIP("2001:db8::7")}
+		return c
+	}
 	for name, template := range map[string]*x509.Certificate{
 		"merchant": merchant(), "encryption": encryption(), "OCSP signer": responder(),
+		"name in Latin-1":                   named("Müller & Söhne GmbH"),
+		"name in Japanese":                  named("株式会社日本決済"),
+		"name of 64 two-byte characters":    named(strings.Repeat("ß", 64)),
+		"name with the ends of punctuation": named("Smith, Jones + Co. <\"a\"; b>"),
+		"network without a public suffix":   in("merchant.pay.internal"),
+		"network of one label":              in("merchant.lab"),
+		"long role":                         in("acquiring-bank.a-1.example"),
 	} {
 		if err := linter(sign(t, template)); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -137,7 +156,7 @@ func TestFindings(t *testing.T) {
 		{"OCSP signer that is a TLS client", "payca_eku", responder(), func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }},
 		{"e-mail name", "payca_names", merchant(), func(c *x509.Certificate) { c.EmailAddresses = []string{"a@example.test"} }},
 		{"name of 65 characters", "e_subject_common_name_max_length", merchant(), func(c *x509.Certificate) { c.Subject.CommonName = strings.Repeat("x", 65) }},
-		{"label of 64 characters", "e_dnsname_label_too_long", merchant(), func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("x", 64) + ".test"} }},
+		{"label of 64 characters", "e_rfc_dnsname_label_too_long", merchant(), func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("x", 64) + ".test"} }},
 		{"no authority key identifier", "e_ext_authority_key_identifier_missing", merchant(), func(c *x509.Certificate) { c.Issuer.CommonName = "none" }},
 		{"wildcard in the middle", "e_san_wildcard_not_first", merchant(), func(c *x509.Certificate) { c.DNSNames = []string{"a.*.test"} }},
 	} {
