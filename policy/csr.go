@@ -179,6 +179,9 @@ func (c *CSR) readExtensions(extensions cryptobyte.String) Violations {
 			!readCritical(&ext, &critical) || !ext.ReadASN1(&value, casn1.OCTET_STRING) || !ext.Empty() {
 			return append(vs, malformed("with a malformed extension")...)
 		}
+		if len(seen) == maxItems {
+			return append(vs, csrViolation("csr-form", "extensionRequest", "more than "+fmt.Sprint(maxItems)+" extensions", "fewer"))
+		}
 		name := oid.String()
 		if seen[name] {
 			return append(vs, csrViolation("csr-duplicate", "extension", quote(name)+" for the second time", "each extension once"))
@@ -242,7 +245,7 @@ func (c *CSR) readExtKeyUsage(value cryptobyte.String) bool {
 	}
 	for !body.Empty() {
 		var oid asn1.ObjectIdentifier
-		if !body.ReadASN1ObjectIdentifier(&oid) {
+		if !body.ReadASN1ObjectIdentifier(&oid) || len(c.ExtKeyUsage) == maxItems {
 			return false
 		}
 		c.ExtKeyUsage = append(c.ExtKeyUsage, oid)
@@ -275,6 +278,7 @@ func (c *CSR) readRequest(req *x509.CertificateRequest) Violations {
 		text, ok := attribute.Value.(string)
 		if !ok || !printable(text) {
 			vs = append(vs, csrViolation("subject-text", "subject "+attribute.Type.String(), quote(fmt.Sprint(attribute.Value)), "printable text"))
+			break // a subject may have thousands of them
 		}
 	}
 	return vs

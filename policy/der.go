@@ -72,15 +72,16 @@ func eachName(value []byte, f func(kind int, data []byte)) error {
 	return nil
 }
 
-// maxNames is how many subject alternative names a request may hold.
-const maxNames = 100
+// maxItems is how many subject alternative names, extensions and extended key
+// usages a request may hold, each.
+const maxItems = 100
 
 // readNames reads the subjectAltName value of a request into c.
 func (c *CSR) readNames(value []byte) Violations {
 	var vs Violations
 	count := 0
 	err := eachName(value, func(kind int, data []byte) {
-		if count++; count > maxNames {
+		if count++; count > maxItems {
 			return
 		}
 		if v := c.readName(kind, data); v != nil {
@@ -90,8 +91,8 @@ func (c *CSR) readNames(value []byte) Violations {
 	if err != nil {
 		return Violations{csrViolation("csr-form", "subjectAltName", err.Error(), "a sequence of names")}
 	}
-	if count > maxNames {
-		return Violations{csrViolation("san-count", "subjectAltName", fmt.Sprintf("%d names", count), fmt.Sprintf("at most %d", maxNames))}
+	if count > maxItems {
+		return Violations{csrViolation("san-count", "subjectAltName", fmt.Sprintf("%d names", count), fmt.Sprintf("at most %d", maxItems))}
 	}
 	return vs
 }
