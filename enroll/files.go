@@ -123,7 +123,7 @@ func read(dir string) (*Credential, error) {
 		return nil, err
 	}
 	c.Key = key
-	return c, rename(path+pending, path)
+	return c, errors.Join(os.Rename(path+pending, path), syncDir(dir))
 }
 
 // errMismatch says that a key is not the certificate's.
@@ -239,11 +239,11 @@ func (c *Credential) save(dir string) ([]string, error) {
 		}
 	}
 	for _, f := range contents {
-		if err := rename(filepath.Join(dir, f.name+pending), filepath.Join(dir, f.name)); err != nil {
+		if err := os.Rename(filepath.Join(dir, f.name+pending), filepath.Join(dir, f.name)); err != nil {
 			return nil, err
 		}
 	}
-	return []string{filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile), filepath.Join(dir, RootFile)}, nil
+	return []string{filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile), filepath.Join(dir, RootFile)}, syncDir(dir)
 }
 
 // keepKey puts the key in dir aside, unless it is the one that is to be written.
@@ -281,14 +281,11 @@ func write(path string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Close())
 }
 
-// rename moves a file to its name and waits until the directory is on disk.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(to))
+// syncDir waits until the names in dir are on disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -59,6 +59,9 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/audit/leaves", a.read(a.logLeaves))
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
 	route("GET /v1/health", a.read(a.health))
+	route("/", func(_ http.ResponseWriter, r *http.Request) error {
+		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.Method + " " + r.URL.Path}
+	})
 	return cfg.Identify(mux), nil
 }
 

@@ -58,15 +58,18 @@ func (l *lastLine) take() string {
 	return text
 }
 
-// refusal says why the server refused: in a TLS 1.3 handshake the client only
-// learns that it did, so the server's own words come first.
+// refusal says why the server refused. In a TLS 1.3 handshake the client learns
+// only that it did, so there the server's own words count, which may take a moment.
 func (a *agent) refusal(err error) string {
-	if text := a.errors.take(); text != "" {
-		if _, why, ok := strings.Cut(text, ": "); ok && strings.Contains(text, "handshake error") {
+	if !errors.As(err, new(*net.OpError)) {
+		return err.Error()
+	}
+	for range 100 {
+		if _, why, ok := strings.Cut(a.errors.take(), "TLS handshake error from "); ok {
 			_, why, _ = strings.Cut(why, ": ")
 			return why
 		}
-		return text
+		time.Sleep(10 * time.Millisecond)
 	}
 	return err.Error()
 }

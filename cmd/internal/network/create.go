@@ -87,6 +87,9 @@ func Create(ctx context.Context, cfg CreateConfig) (*Created, error) {
 	if err := writeNew(filepath.Join(building, config.FileName), text, 0o600); err != nil {
 		return nil, err
 	}
+	if err := syncTree(building); err != nil {
+		return nil, err
+	}
 	// The configuration comes last: without it the directory is not a network.
 	for _, name := range []string{"ca", Operator, config.FileName} {
 		if err := os.Rename(filepath.Join(building, name), filepath.Join(cfg.Dir, name)); err != nil {

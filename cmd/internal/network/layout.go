@@ -3,9 +3,13 @@ package network
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Operator is the id of the first operator of every network.
@@ -55,17 +59,31 @@ func writePEM(path, kind string, der []byte, mode os.FileMode) error {
 	return writeNew(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode)
 }
 
-// writeNew writes a file that must not exist and waits until it is on disk.
+// writeNew writes a file that must not exist.
 func writeNew(path string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// syncTree waits until everything below dir is on disk.
+func syncTree(dir string) error {
+	var group errgroup.Group // at once, so that the disk can do them together
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		group.Go(func() error {
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			return errors.Join(f.Sync(), f.Close())
+		})
+		return nil
+	})
+	return errors.Join(err, group.Wait())
 }

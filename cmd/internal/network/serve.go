@@ -161,10 +161,9 @@ func (n *Network) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", enrollment)
-	for _, prefix := range []string{"/v1/parties", "/v1/tokens", "/v1/certificates", "/v1/revocations", "/v1/audit/", "/v1/health"} {
-		mux.Handle(prefix, operations)
-		mux.Handle(prefix+"/", operations)
+	mux.Handle("/v1/", operations)
+	for _, path := range []string{"/", "/v1/enroll", "/v1/renew", "/v1/roots"} {
+		mux.Handle(path, enrollment)
 	}
 	return mux, nil
 }
