@@ -45,6 +45,9 @@ func VerifyResponse(der []byte, leaf, issuer *x509.Certificate, opts VerifyOptio
 	if opts.Skew == 0 {
 		opts.Skew = defaultSkew
 	}
+	if err := checkPair(leaf, issuer); err != nil {
+		return Verdict{}, fmt.Errorf("OCSP response: %w", err)
+	}
 	resp, err := ParseResponse(der)
 	if err != nil {
 		return Verdict{}, err

@@ -197,17 +197,25 @@ func digest(h crypto.Hash, data []byte) []byte {
 	return d.Sum(nil)
 }
 
-// newCertID builds the CertID of leaf, DER included.
-func newCertID(leaf, issuer *x509.Certificate, hash crypto.Hash) (CertID, error) {
+// checkPair says whether issuer is, by name, that of leaf.
+func checkPair(leaf, issuer *x509.Certificate) error {
 	if leaf == nil || issuer == nil {
-		return CertID{}, errors.New("want a certificate and its issuer's")
+		return errors.New("want a certificate and its issuer's")
 	}
 	if !bytes.Equal(leaf.RawIssuer, issuer.RawSubject) {
-		return CertID{}, fmt.Errorf("certificate of %q was issued by %q: want the issuer's certificate, got %q",
+		return fmt.Errorf("certificate of %q was issued by %q: want the issuer's certificate, got %q",
 			leaf.Subject, leaf.Issuer, issuer.Subject)
 	}
 	if leaf.SerialNumber == nil || leaf.SerialNumber.Sign() <= 0 {
-		return CertID{}, fmt.Errorf("serial %v: want a positive integer", leaf.SerialNumber)
+		return fmt.Errorf("serial %v: want a positive integer", leaf.SerialNumber)
+	}
+	return nil
+}
+
+// newCertID builds the CertID of leaf, DER included.
+func newCertID(leaf, issuer *x509.Certificate, hash crypto.Hash) (CertID, error) {
+	if err := checkPair(leaf, issuer); err != nil {
+		return CertID{}, err
 	}
 	oid, err := hashOID(hash)
 	if err != nil {
