@@ -36,7 +36,7 @@ func readExtension(s *cryptobyte.String) (extension, bool) {
 	var body cryptobyte.String
 	ok := s.ReadASN1(&body, asn1.SEQUENCE) &&
 		body.ReadASN1(&e.id, asn1.OBJECT_IDENTIFIER) &&
-		body.ReadOptionalASN1Boolean(&e.critical, asn1.BOOLEAN, false) &&
+		(!body.PeekASN1Tag(asn1.BOOLEAN) || body.ReadASN1Boolean(&e.critical)) &&
 		body.ReadASN1(&e.value, asn1.OCTET_STRING) &&
 		body.Empty()
 	return e, ok
