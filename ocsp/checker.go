@@ -70,8 +70,8 @@ type RevokedError struct {
 
 // Error says since when and why.
 func (e *RevokedError) Error() string {
-	return fmt.Sprintf("certificate %s is revoked since %s, reason %d, says %s: want a good one",
-		e.Serial, e.At.UTC().Format(time.RFC3339), e.Reason, e.Source)
+	return fmt.Sprintf("certificate %s is revoked since %s for %s, says %s",
+		e.Serial, e.At.UTC().Format(time.RFC3339), reasonName(e.Reason), e.Source)
 }
 
 // OnHold reports whether the certificate may become good again (certificateHold).

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/network"
 	"github.com/payca/payca/enroll"
@@ -132,12 +133,12 @@ func (a *app) statusOf(cmd *cobra.Command, what string) error {
 	if err != nil {
 		return explain(err)
 	}
-	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: time.Nanosecond})
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: -1})
 	if err != nil {
 		return err
 	}
-	byOCSP := viewVerdict(checker.CheckOCSP(cmd.Context(), leaf, issuer))
-	byCRL := viewVerdict(checker.CheckCRL(cmd.Context(), leaf, issuer))
+	byOCSP := viewVerdict(checker.AskOCSP(cmd.Context(), leaf, issuer))
+	byCRL := viewVerdict(checker.AskCRL(cmd.Context(), leaf, issuer))
 	serial := fmt.Sprintf("%x", leaf.SerialNumber)
 	err = a.show(cmd, map[string]any{"serial": serial, "subject": leaf.Subject.String(), "not_after": leaf.NotAfter, "ocsp": byOCSP, "crl": byCRL}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s  %s  until %s\n", serial, leaf.Subject.CommonName, leaf.NotAfter.Format("2006-01-02 15:04"))
@@ -156,9 +157,9 @@ func viewVerdict(v ocsp.Verdict, err error) sourceView {
 	if err != nil {
 		return sourceView{State: "unreachable", Error: err.Error()}
 	}
-	view := sourceView{State: v.State.String(), Reason: v.ReasonName(), AsOf: &v.ProducedAt}
+	view := sourceView{State: v.State.String(), AsOf: &v.ThisUpdate}
 	if v.State == ocsp.Revoked {
-		view.RevokedAt = &v.RevokedAt
+		view.RevokedAt, view.Reason = &v.RevokedAt, ca.Reason(v.Reason).String()
 	}
 	return view
 }

@@ -74,7 +74,7 @@ func (o *verifyOptions) run(cmd *cobra.Command, a *app, what string) error {
 	if err != nil {
 		return invalid(err)
 	}
-	age := now.Sub(verdict.ProducedAt).Round(time.Second)
+	age := max(0, now.Sub(asOf(verdict))).Round(time.Second)
 	left := peer.Leaf.NotAfter.Sub(now)
 	return a.show(cmd, map[string]any{
 		"valid": true, "party": peer.Identity.Party, "role": peer.Identity.Role, "network": peer.Identity.Network, "uri": peer.Identity.String(),
@@ -85,6 +85,14 @@ func (o *verifyOptions) run(cmd *cobra.Command, a *app, what string) error {
 		fmt.Fprintf(w, "ok   %s is %s %s of %s   path %d, %s good %s ago, %s left\n", id.Party, article(string(id.Role)), id.Role, id.Network,
 			len(peer.Chain), strings.ToUpper(verdict.Source), age, lifeLeft(left))
 	})
+}
+
+// asOf is when an answer was made: a CRL says so by thisUpdate.
+func asOf(v ocsp.Verdict) time.Time {
+	if v.ProducedAt.IsZero() {
+		return v.ThisUpdate
+	}
+	return v.ProducedAt
 }
 
 func article(noun string) string {

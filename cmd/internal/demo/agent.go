@@ -107,7 +107,7 @@ func newAgent(party policy.Party, dir string, logger *slog.Logger) (*agent, erro
 	if err != nil {
 		return nil, err
 	}
-	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: time.Nanosecond, Logger: logger})
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: -1, Logger: logger})
 	if err != nil {
 		return nil, err
 	}

@@ -305,7 +305,7 @@ func (l localStatus) Check(ctx context.Context, leaf, _ *x509.Certificate, _ []b
 		return ocsp.Verdict{}, err
 	case record.Revocation != nil:
 		verdict.State, verdict.RevokedAt, verdict.Reason = ocsp.Revoked, record.Revocation.At, int(record.Revocation.Reason)
-		return verdict, &ocsp.RevokedError{Serial: serial, Verdict: verdict}
+		return verdict, &ocsp.RevokedError{Serial: serial, At: verdict.RevokedAt, Reason: verdict.Reason, Source: verdict.Source}
 	}
 	return verdict, nil
 }
