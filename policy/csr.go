@@ -96,12 +96,9 @@ func malformed(got string) Violations {
 func (c *CSR) readInfo() Violations {
 	var outer, info, subject, spki, attributes cryptobyte.String
 	var version int
-	input := cryptobyte.String(c.Raw)
+	input := cryptobyte.String(c.Raw) // what follows the request, crypto/x509 refuses
 	if !input.ReadASN1(&outer, casn1.SEQUENCE) || !outer.ReadASN1(&info, casn1.SEQUENCE) {
 		return malformed("something else")
-	}
-	if !input.Empty() {
-		return malformed(fmt.Sprintf("followed by %d octets", len(input)))
 	}
 	if !info.ReadASN1Integer(&version) || version != 0 ||
 		!info.ReadASN1Element(&subject, casn1.SEQUENCE) || !info.ReadASN1Element(&spki, casn1.SEQUENCE) ||

@@ -40,8 +40,8 @@ func ParseIdentity(u *url.URL, network string) (Identity, error) {
 	return parseIdentity(u.String(), u.Host, network)
 }
 
-// parseIdentity finds role and party in host and text, and accepts them only
-// if the identity they make is written exactly as text.
+// parseIdentity finds the role in the host, and accepts the text if it is
+// exactly scheme, host and the id of a party, whose characters need no escapes.
 func parseIdentity(text, host, network string) (Identity, error) {
 	if err := CheckNetworkName(network); err != nil {
 		return Identity{}, err
@@ -57,12 +57,11 @@ func parseIdentity(text, host, network string) (Identity, error) {
 			Want: "a host ROLE." + network + " with a known role",
 		}
 	}
-	party, _ := strings.CutPrefix(text, "spiffe://"+host+"/")
-	id := Identity{Network: network, Role: role, Party: party}
-	if text != id.String() || partyIDFault(party, role == Service) != "" {
+	party, found := strings.CutPrefix(text, "spiffe://"+host+"/")
+	if !found || partyIDFault(party, role == Service) != "" {
 		return Identity{}, uriForm(text, network)
 	}
-	return id, nil
+	return Identity{Network: network, Role: role, Party: party}, nil
 }
 
 func uriForm(text, network string) *Violation {

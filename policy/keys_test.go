@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"crypto"
+	"crypto/dsa"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -123,7 +124,7 @@ func TestDescribeKey(t *testing.T) {
 	}
 	for want, key := range map[string]crypto.PublicKey{
 		"P-256": newKey(t).Public(), "P-224": &ecdsa.PublicKey{Curve: elliptic.P224()}, "RSA-2048": evenKey(),
-		"Ed25519": ed25519.PublicKey(nil), "X25519": x25519.PublicKey(), "int": 1,
+		"Ed25519": ed25519.PublicKey(nil), "X25519": x25519.PublicKey(), "DSA": new(dsa.PublicKey), "int": 1,
 	} {
 		if got := policy.DescribeKey(key); got != want {
 			t.Errorf("got %q, want %q", got, want)

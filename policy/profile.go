@@ -22,7 +22,7 @@ type ProfileConfig struct {
 	// ExtKeyUsage lists serverAuth and clientAuth, or only OCSPSigning. It is empty with keyAgreement.
 	ExtKeyUsage []string `yaml:"ext_key_usage,omitempty" json:"ext_key_usage,omitempty"`
 	// Validity is how long a certificate lasts unless a shorter time is asked for: days ("30" or "30d"),
-	// or hours and minutes ("36h"), from 1m to 1826d.
+	// or hours and minutes ("36h"), from 2m to 1826d.
 	Validity Duration `yaml:"validity" json:"validity"`
 	// Backdate is how far before its issuance a certificate may start, for the sake of slow clocks: at most 1h, 60s if it is not given.
 	Backdate Duration `yaml:"backdate,omitempty" json:"backdate,omitempty"`
@@ -91,10 +91,9 @@ func NewProfile(cfg ProfileConfig) (*Profile, error) {
 	case cfg.Role == Consumer && p.Server():
 		wrong("ext_key_usage serverAuth: want clientAuth, consumers run no servers")
 	}
-	if v := time.Duration(cfg.Validity); v < time.Minute || v > 1826*day {
-		wrong("validity %s: want 1m to 1826d", cfg.Validity)
-	}
-	if b := cfg.Backdate; b < 0 || b > Duration(time.Hour) || b >= cfg.Validity {
+	if v := time.Duration(cfg.Validity); v < 2*time.Minute || v > 1826*day {
+		wrong("validity %s: want 2m to 1826d", cfg.Validity)
+	} else if b := cfg.Backdate; b < 0 || b > Duration(time.Hour) || b >= cfg.Validity {
 		wrong("backdate %s: want at most 1h and less than validity", b)
 	}
 	if cfg.Validity%Duration(time.Second) != 0 || cfg.Backdate%Duration(time.Second) != 0 {

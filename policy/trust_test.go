@@ -113,6 +113,9 @@ func TestIdentifyRefusesWrongUses(t *testing.T) {
 	p := newPKI(t)
 	encryption := func(c *x509.Certificate) { c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageKeyAgreement, nil }
 	server := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	both := func(c *x509.Certificate) { encryption(c); c.KeyUsage |= x509.KeyUsageDigitalSignature }
+	agreeing := func(c *x509.Certificate) { server(c); c.KeyUsage = x509.KeyUsageKeyAgreement }
+	unknown := func(c *x509.Certificate) { encryption(c); c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{oidNone} }
 	for _, tt := range []struct {
 		name   string
 		change func(*x509.Certificate)
@@ -124,6 +127,9 @@ func TestIdentifyRefusesWrongUses(t *testing.T) {
 		{"a server certificate for any use", server, policy.AnyUse, true},
 		{"a server certificate for encryption", server, policy.EncryptionUse, false},
 		{"an encryption certificate for encryption", encryption, policy.EncryptionUse, true},
+		{"a key that signs and agrees for encryption", both, policy.EncryptionUse, false},
+		{"a key that agrees for TLS servers for encryption", agreeing, policy.EncryptionUse, false},
+		{"a key of unknown use for encryption", unknown, policy.EncryptionUse, false},
 		{"an encryption certificate as client", encryption, policy.ClientUse, false},
 		{"an encryption certificate as server", encryption, policy.ServerUse, false},
 		{"an unknown use", server, policy.Use(9), false},
@@ -179,6 +185,9 @@ func TestIdentifyRefusesChainsThatAreNotLeafIssuerRoot(t *testing.T) {
 	expired := caTemplate(policy.MerchantCA)
 	expired.NotAfter = now.Add(-time.Minute)
 	old := pki{cas: map[string]authority{"old": sign(t, p.root, expired)}}.leaf(t, "old", nil)
+	serversOnly := caTemplate(policy.MerchantCA)
+	serversOnly.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	nested := pki{cas: map[string]authority{"servers": sign(t, p.root, serversOnly)}}.leaf(t, "servers", nil)
 	trust := p.trust()
 	trust.Roots = append(trust.Roots, longRoot.cert)
 	for _, tt := range []struct {
@@ -214,10 +223,21 @@ func TestIdentifyRefusesChainsThatAreNotLeafIssuerRoot(t *testing.T) {
 		_, err := trust.Identify(chain, policy.AnyUse, now)
 		wantRules(t, err, "chain")
 	})
+	t.Run("an issuing CA for servers only under a client", func(t *testing.T) {
+		t.Parallel()
+		_, err := trust.Identify(nested, policy.ClientUse, now)
+		wantRules(t, err, "chain")
+		if _, err := trust.Identify(nested, policy.ServerUse, now); err != nil {
+			t.Errorf("got %v for a server, want no error", err)
+		}
+	})
 	t.Run("no time", func(t *testing.T) {
 		t.Parallel()
 		_, err := trust.Identify(good, policy.AnyUse, time.Time{})
 		wantRules(t, err, "validity")
+		if vs := policy.ViolationsOf(err); len(vs) != 1 || vs[0].Got != "not given" {
+			t.Errorf("got %v, want a refusal to take the present instead", err)
+		}
 	})
 	t.Run("no roots", func(t *testing.T) {
 		t.Parallel()
