@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -214,4 +215,15 @@ func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
 // release lets the encoded list go. Signature and names cannot be checked any more.
 func (l *List) release() {
 	l.Issuer, l.KeyID, l.tbs, l.algorithm, l.signature = nil, nil, nil, nil, nil
+}
+
+// All yields the entries by ascending serial.
+func (l *List) All() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for _, r := range l.entries {
+			if !yield(Entry{Serial: bytes.TrimLeft(r.serial[:], "\x00"), At: time.Unix(r.at, 0).UTC(), Reason: int(r.reason)}) {
+				return
+			}
+		}
+	}
 }

@@ -25,7 +25,8 @@ type Config struct {
 	RootCRL      []byte        // DER, signed at the ceremony
 	OCSPValidity time.Duration // 0: the default of package ocsp
 	OCSPMaxAge   time.Duration // 0: the default of package ocsp
-	CRLValidity  time.Duration // 0: 24 h; a CRL is renewed at half of it
+	CRLValidity  time.Duration // from thisUpdate to nextUpdate, 0: 24 h
+	CRLInterval  time.Duration // longest time between two CRLs of an issuer, 0: half of CRLValidity
 	Now          func() time.Time
 	Logger       *slog.Logger
 }
@@ -48,6 +49,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.CRLValidity == 0 {
 		cfg.CRLValidity = 24 * time.Hour
+	}
+	if cfg.CRLInterval == 0 {
+		cfg.CRLInterval = cfg.CRLValidity / 2
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -96,8 +100,8 @@ func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
 	return nil
 }
 
-// Run renews OCSP signers at half of their life and CRLs at half of their
-// validity until ctx ends.
+// Run renews OCSP signers at half of their life, and CRLs at the interval,
+// until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()
@@ -121,7 +125,7 @@ func (s *Service) refresh(ctx context.Context) {
 				s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot renew ocsp signer", slog.String("issuer", name), slog.Any("err", err))
 			}
 		}
-		if crl := is.crl.Load(); now.After(crl.modified.Add(s.cfg.CRLValidity / 2)) {
+		if crl := is.crl.Load(); now.After(crl.modified.Add(s.cfg.CRLInterval)) {
 			if _, err := s.Publish(ctx, name); err != nil {
 				s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot renew crl", slog.String("issuer", name), slog.Any("err", err))
 			}

@@ -69,7 +69,7 @@ func newAuditListCommand(a *app) *cobra.Command {
 					}
 					if (kind == "" || kind == string(event.Kind)) && (party == "" || party == event.Party) {
 						view := eventView{Index: index, Event: event}
-						if err := a.show(cmd, view, func(w io.Writer) { printEvent(w, view) }); err != nil {
+						if err := a.show(view, func(w io.Writer) { printEvent(w, view) }); err != nil {
 							return err
 						}
 					}
@@ -127,7 +127,7 @@ signed head. Works on a running server and on a store that is not being served.`
 			if err != nil {
 				return explain(err)
 			}
-			return a.show(cmd, map[string]any{"ok": true, "entries": report.Size, "root": report.Root.String(), "key": key}, func(w io.Writer) {
+			return a.show(map[string]any{"ok": true, "entries": report.Size, "root": report.Root.String(), "key": key}, func(w io.Writer) {
 				fmt.Fprintf(w, "ok   %d entries, root %s, signed by %s\n", report.Size, report.Root, key)
 			})
 		},

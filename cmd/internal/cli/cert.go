@@ -35,7 +35,7 @@ func newCertListCommand(a *app) *cobra.Command {
 				if err != nil {
 					return explain(err)
 				}
-				if err := a.show(cmd, c, func(w io.Writer) { printCertificateLine(w, c) }); err != nil {
+				if err := a.show(c, func(w io.Writer) { printCertificateLine(w, c) }); err != nil {
 					return err
 				}
 			}
@@ -80,7 +80,7 @@ func newCertShowCommand(a *app) *cobra.Command {
 			if err != nil {
 				return explain(err)
 			}
-			return a.show(cmd, c, func(w io.Writer) {
+			return a.show(c, func(w io.Writer) {
 				printCertificateLine(w, c)
 				fmt.Fprintf(w, "  issuer %s, log entry %d, asked for by %s through %s\n  sha256 %s\n%s", c.Issuer, c.Index, c.Requester, c.Protocol, c.Thumbprint, c.PEM)
 			})

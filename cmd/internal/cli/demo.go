@@ -43,7 +43,7 @@ func runDemo(ctx context.Context, cmd *cobra.Command, a *app, file, keep string)
 	n := 0
 	step := func(s demo.Step) {
 		n++
-		_ = a.show(cmd, s, func(w io.Writer) { fmt.Fprintf(w, "%2d  %s\n", n, s.Text) })
+		_ = a.show(s, func(w io.Writer) { fmt.Fprintf(w, "%2d  %s\n", n, s.Text) })
 	}
 	err = demo.Run(ctx, demo.Config{Network: parties, Keep: keep, Step: step, Logger: slog.New(slog.DiscardHandler)})
 	var exists *network.ExistsError

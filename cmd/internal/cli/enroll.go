@@ -32,7 +32,7 @@ kept, or renewed if it is due; so the command can be repeated.
 		Example: "  payca enroll - < token",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			token, err := tokenText(cmd, args)
+			token, err := a.tokenText(args)
 			if err != nil {
 				return err
 			}
@@ -45,15 +45,16 @@ kept, or renewed if it is due; so the command can be repeated.
 }
 
 // tokenText finds the token: argument, standard input or environment.
-func tokenText(cmd *cobra.Command, args []string) (string, error) {
+func (a *app) tokenText(args []string) (string, error) {
 	switch {
 	case len(args) == 1 && args[0] == "-":
-		raw, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10))
+		raw, err := io.ReadAll(io.LimitReader(a.in, 64<<10))
 		return strings.TrimSpace(string(raw)), err
 	case len(args) == 1:
 		return args[0], nil
-	case os.Getenv("PAYCA_TOKEN") != "":
-		return os.Getenv("PAYCA_TOKEN"), nil
+	}
+	if token, _ := a.lookupEnv("PAYCA_TOKEN"); token != "" {
+		return token, nil
 	}
 	return "", usageErrorf("no token, want it as argument, on standard input (-) or in PAYCA_TOKEN")
 }
@@ -79,7 +80,7 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 
 // showOutcome says what became of an identity and where its files are.
 func (a *app) showOutcome(cmd *cobra.Command, o enroll.Outcome) error {
-	return a.show(cmd, outcomeView(o), func(w io.Writer) {
+	return a.show(outcomeView(o), func(w io.Writer) {
 		const layout = "2006-01-02 15:04"
 		verb := map[enroll.Action]string{enroll.Enrolled: "Enrolled", enroll.Kept: "Kept", enroll.Renewed: "Renewed"}[o.Action]
 		fmt.Fprintf(w, "%s %s as %s until %s, renews after %s\n", verb, o.Identity.Party, o.Identity.Role, o.NotAfter.Format(layout), o.RenewAfter.Format("2006-01-02"))

@@ -18,7 +18,7 @@ import (
 
 // show prints a result: v as one line of JSON with --json, else what text
 // writes, with control characters escaped. Lists call it once an item.
-func (a *app) show(_ *cobra.Command, v any, text func(io.Writer)) error {
+func (a *app) show(v any, text func(io.Writer)) error {
 	if a.json {
 		encoder := json.NewEncoder(a.out)
 		encoder.SetEscapeHTML(false)

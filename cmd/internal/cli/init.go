@@ -99,7 +99,7 @@ func (o *initOptions) run(cmd *cobra.Command, a *app, name string) error {
 		a.storyf("The keys are encrypted; their passphrase is in %s", created.PassphraseFile)
 	}
 	a.storyf("Next: payca serve")
-	return a.show(cmd, map[string]any{
+	return a.show(map[string]any{
 		"network": name, "dir": a.dir, "root": fingerprint, "root_not_after": created.Root.NotAfter, "issuers": created.Issuers,
 		"passphrase_file": created.PassphraseFile, "operator": created.Operator, "operator_not_after": created.OperatorExpires,
 	}, func(w io.Writer) {

@@ -69,7 +69,7 @@ func (o *partyAddOptions) run(cmd *cobra.Command, a *app, id string) error {
 	if err != nil {
 		return explain(err)
 	}
-	return a.show(cmd, a.partyView(client.Network, added), func(w io.Writer) { printParty(w, client.Network, added) })
+	return a.show(a.partyView(client.Network, added), func(w io.Writer) { printParty(w, client.Network, added) })
 }
 
 func newPartyListCommand(a *app) *cobra.Command {
@@ -84,7 +84,7 @@ func newPartyListCommand(a *app) *cobra.Command {
 				if err != nil {
 					return explain(err)
 				}
-				if err := a.show(cmd, a.partyView(client.Network, party), func(w io.Writer) { printParty(w, client.Network, party) }); err != nil {
+				if err := a.show(a.partyView(client.Network, party), func(w io.Writer) { printParty(w, client.Network, party) }); err != nil {
 					return err
 				}
 			}
@@ -105,7 +105,7 @@ func newPartyShowCommand(a *app) *cobra.Command {
 			if err != nil {
 				return explain(err)
 			}
-			return a.show(cmd, a.partyView(client.Network, party), func(w io.Writer) {
+			return a.show(a.partyView(client.Network, party), func(w io.Writer) {
 				printParty(w, client.Network, party)
 				fmt.Fprintf(w, "  state %s, registered %s\n", party.State, party.Created.Format("2006-01-02 15:04:05Z"))
 				for _, name := range party.DNSNames {

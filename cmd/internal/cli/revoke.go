@@ -40,7 +40,7 @@ func newRevokeCommand(a *app) *cobra.Command {
 			if err != nil {
 				return explain(err)
 			}
-			return a.show(cmd, answer, func(w io.Writer) { printRevocation(w, args[0], answer) })
+			return a.show(answer, func(w io.Writer) { printRevocation(w, args[0], answer) })
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "unspecified", "why, as RFC 5280 names it: keyCompromise, superseded, cessationOfOperation, ...")

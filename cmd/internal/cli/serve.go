@@ -32,7 +32,11 @@ API over https, OCSP and CRLs over http. What a crash left open is closed first.
 
 func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 	ctx := cmd.Context()
-	n, err := network.Open(ctx, network.Config{Dir: a.dir, PassphraseFile: o.passphraseFile, Logger: a.logger(cmd)})
+	conf, err := network.LoadConfig(a.dir)
+	if err != nil {
+		return explainOpen(err, a.dir)
+	}
+	n, err := network.Open(ctx, network.Config{Dir: a.dir, PassphraseFile: o.passphraseFile, Logger: a.logger(conf.Log)})
 	if err != nil {
 		return explainOpen(err, a.dir)
 	}
@@ -62,11 +66,16 @@ func explainOpen(err error, dir string) error {
 	return err
 }
 
-// logger writes to stderr, warnings and worse only with --quiet.
-func (a *app) logger(cmd *cobra.Command) *slog.Logger {
-	level := slog.LevelInfo
-	if a.quiet {
-		level = slog.LevelWarn
+// logger writes to stderr as the configuration says, with --quiet warnings and worse only.
+func (a *app) logger(conf config.Log) *slog.Logger {
+	var options slog.HandlerOptions
+	level := new(slog.LevelVar)
+	options.Level = level
+	if err := level.UnmarshalText([]byte(conf.Level)); err != nil || a.quiet {
+		level.Set(slog.LevelWarn)
 	}
-	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+	if conf.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, &options))
+	}
+	return slog.New(slog.NewTextHandler(a.err, &options))
 }

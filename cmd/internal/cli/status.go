@@ -86,7 +86,7 @@ func (a *app) overview(cmd *cobra.Command) error {
 		due = due || v.Due
 		view.Identities = append(view.Identities, v)
 	}
-	err = a.show(cmd, view, func(w io.Writer) {
+	err = a.show(view, func(w io.Writer) {
 		if view.CA != nil {
 			printHealth(w, *view.CA)
 		}
@@ -140,7 +140,7 @@ func (a *app) statusOf(cmd *cobra.Command, what string) error {
 	byOCSP := viewVerdict(checker.AskOCSP(cmd.Context(), leaf, issuer))
 	byCRL := viewVerdict(checker.AskCRL(cmd.Context(), leaf, issuer))
 	serial := fmt.Sprintf("%x", leaf.SerialNumber)
-	err = a.show(cmd, map[string]any{"serial": serial, "subject": leaf.Subject.String(), "not_after": leaf.NotAfter, "ocsp": byOCSP, "crl": byCRL}, func(w io.Writer) {
+	err = a.show(map[string]any{"serial": serial, "subject": leaf.Subject.String(), "not_after": leaf.NotAfter, "ocsp": byOCSP, "crl": byCRL}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s  %s  until %s\n", serial, leaf.Subject.CommonName, leaf.NotAfter.Format("2006-01-02 15:04"))
 		fmt.Fprintf(w, "  OCSP  %s\n  CRL   %s\n", byOCSP, byCRL)
 	})

@@ -41,7 +41,7 @@ payca enroll TOKEN works from an empty directory.
 				return explain(err)
 			}
 			a.storyf("Token %s: one use, until %s; it names the CA and its root", token.ID, token.NotAfter.Format("15:04:05Z"))
-			return a.show(cmd, token, func(w io.Writer) { fmt.Fprintln(w, token.Token) })
+			return a.show(token, func(w io.Writer) { fmt.Fprintln(w, token.Token) })
 		},
 	}
 	cmd.Flags().StringVar(&profile, "profile", "", "profile of the certificate (default: the one of the party's role)")

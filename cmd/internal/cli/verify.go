@@ -76,7 +76,7 @@ func (o *verifyOptions) run(cmd *cobra.Command, a *app, what string) error {
 	}
 	age := max(0, now.Sub(asOf(verdict))).Round(time.Second)
 	left := peer.Leaf.NotAfter.Sub(now)
-	return a.show(cmd, map[string]any{
+	return a.show(map[string]any{
 		"valid": true, "party": peer.Identity.Party, "role": peer.Identity.Role, "network": peer.Identity.Network, "uri": peer.Identity.String(),
 		"path": len(peer.Chain), "status": verdict.State.String(), "status_by": verdict.Source, "status_age_seconds": age.Seconds(),
 		"not_after": peer.Leaf.NotAfter, "serial": fmt.Sprintf("%x", peer.Leaf.SerialNumber),

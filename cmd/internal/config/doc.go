@@ -13,6 +13,6 @@
 // # What is refused
 //
 // A key that is not known, with its line and the nearest right key; a key given twice; aliases
-// and anchors; a second document; a file over 256 KiB. All errors of a file are told at once, each with its
+// and anchors; a second document; a file over 64 KiB. All errors of a file are told at once, each with its
 // line and path. Secrets have no place in these files: they are named by path.
 package config

@@ -11,11 +11,13 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
-// maxSize bounds a file, and by that the depth of what it nests.
-const maxSize = 256 << 10
+// maxSize bounds a file.
+const maxSize = 64 << 10
 
 // A FieldError says which key of a file is wrong, and why.
 type FieldError struct {
@@ -74,7 +76,11 @@ type document struct {
 
 // decode fills v and refuses what v has no field for.
 func (d *document) decode(data []byte, v any) error {
-	file, err := parser.ParseBytes(data, 0)
+	tokens := lexer.Tokenize(string(data))
+	if err := d.scan(tokens); err != nil {
+		return err
+	}
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return d.syntax(err)
 	}
@@ -94,14 +100,43 @@ func (d *document) decode(data []byte, v any) error {
 	return nil
 }
 
+// What a file may nest: brackets within brackets, and how far right a line may begin a list or a mapping.
+const (
+	maxDepth  = 32
+	maxIndent = 256
+)
+
+// scan refuses what the parser, whose time and memory grow with the square of the depth, must not see.
+func (d *document) scan(tokens token.Tokens) error {
+	depth := 0
+	for _, tk := range tokens {
+		refuse := func(found string) error {
+			return fmt.Errorf("%s:%d: %s", d.name, tk.Position.Line, found)
+		}
+		switch tk.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			if depth++; depth > maxDepth {
+				return refuse("nested too deep")
+			}
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType:
+			return refuse(tk.Value + " is an anchor, alias, merge or tag, want the value itself")
+		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
+			if depth == 0 && tk.Position.Column > maxIndent {
+				return refuse("indented too far")
+			}
+		}
+	}
+	return nil
+}
+
 // walk compares a node with the type that will receive it.
 func (d *document) walk(node ast.Node, t reflect.Type, path string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch n := node.(type) {
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
-		d.fail(node, errors.New("an anchor, alias or tag, want the value itself"))
 	case *ast.SequenceNode:
 		if t.Kind() != reflect.Slice {
 			d.fail(node, fmt.Errorf("%s: a list, want %s", path, kindName(t)))
@@ -118,6 +153,12 @@ func (d *document) walk(node ast.Node, t reflect.Type, path string) {
 		d.walkMapping([]*ast.MappingValueNode{n}, node, t, path)
 	case *ast.NullNode:
 	default:
+		if u, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
+			if err := u.UnmarshalText([]byte(node.GetToken().Value)); err != nil {
+				d.fail(node, fmt.Errorf("%s: %w", path, err))
+			}
+			return
+		}
 		if isStruct(t) || t.Kind() == reflect.Slice {
 			d.fail(node, fmt.Errorf("%s: %s, want %s", orRoot(path), node.GetToken().Value, kindName(t)))
 		}

@@ -84,7 +84,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := defaultProfiles()
+	profiles, err := compile(cfg.config.AllProfiles())
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,8 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	c := &core{config: cfg.config, root: keys.root, store: store, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
 		Store: store, Root: keys.root, RootCRL: rootCRL, OCSPValidity: time.Duration(cfg.config.OCSP.Validity),
-		OCSPMaxAge: time.Duration(cfg.config.OCSP.MaxAge), CRLValidity: time.Duration(cfg.config.CRL.Validity), Now: cfg.now, Logger: cfg.logger,
+		OCSPMaxAge: time.Duration(cfg.config.OCSP.MaxAge), CRLValidity: time.Duration(cfg.config.CRL.Validity),
+		CRLInterval: time.Duration(cfg.config.CRL.Interval), Now: cfg.now, Logger: cfg.logger,
 	})
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
@@ -123,9 +124,9 @@ func StorePath(dir string) (string, error) {
 	return inDir(dir, cfg.Store.Bolt), err
 }
 
-func defaultProfiles() ([]*policy.Profile, error) {
+func compile(configs []policy.ProfileConfig) ([]*policy.Profile, error) {
 	var profiles []*policy.Profile
-	for _, cfg := range policy.DefaultProfiles() {
+	for _, cfg := range configs {
 		profile, err := policy.NewProfile(cfg)
 		if err != nil {
 			return nil, err
