@@ -71,10 +71,10 @@ func TestIssuedCertificateSaysWhatTheRegistrySays(t *testing.T) {
 func TestEveryProfileChainsToTheRoot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots := x509.NewCertPool()
 	roots.AddCert(w.ca.Root())
 	for name, leaf := range allProfiles(t, w) {
-		between = x509.NewCertPool()
+		between := x509.NewCertPool()
 		issuer, err := w.ca.Issuer(issuerOf(t, w, leaf))
 		if err != nil {
 			t.Fatal(err)

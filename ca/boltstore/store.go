@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
@@ -124,7 +125,7 @@ func OpenReadOnly(path string) (*Store, error) {
 
 func open(path string, options *bbolt.Options) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, options)
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		locked := &LockedError{Path: path}
 		if raw, err := os.ReadFile(ownerFile(path)); err == nil {
 			locked.Owner, _ = strconv.Atoi(strings.TrimSpace(string(raw)))

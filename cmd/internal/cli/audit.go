@@ -92,8 +92,14 @@ type eventView struct {
 func printEvent(w io.Writer, e eventView) {
 	fmt.Fprintf(w, "%6d  %s  %-20s", e.Index, e.Time.Format("2006-01-02 15:04:05Z"), e.Kind)
 	for _, field := range []struct{ name, value string }{
-		{"party", e.Party}, {"role", e.Role}, {"profile", e.Profile}, {"serial", e.Serial}, {"issuer", e.Issuer},
-		{"reason", e.Reason}, {"by", e.Actor}, {"from", e.From},
+		{"party", e.Party},
+		{"role", e.Role},
+		{"profile", e.Profile},
+		{"serial", e.Serial},
+		{"issuer", e.Issuer},
+		{"reason", e.Reason},
+		{"by", e.Actor},
+		{"from", e.From},
 	} {
 		switch {
 		case field.value == "":

@@ -127,21 +127,27 @@ func TestLoadRefuses(t *testing.T) {
 		{"a duration in words", "network: a.example\nocsp:\n  validity: a week\n", `payca.yaml:3: ocsp.validity: duration "a week": want whole days ("30" or "30d") or hours, minutes and seconds ("36h", "90s")`},
 		{"an anchor", "network: &a x\n", `payca.yaml:1: & is an anchor, alias, merge or tag, want the value itself`},
 		{"a second document", "network: a.example\n---\nnetwork: b.example\n", `payca.yaml:3: a second document, want one`},
-		{"all bad values at once, each with its line", "network: Pay\nlisten:\n  http: here\nlog:\n  level: loud\n",
+		{
+			"all bad values at once, each with its line", "network: Pay\nlisten:\n  http: here\nlog:\n  level: loud\n",
 			"payca.yaml:1: network: network-name: network is \"Pay\", which has the character 'P', want a lower-case DNS name of at most 64 characters\n" +
 				"payca.yaml:3: listen.http: \"here\", want host:port, as in 127.0.0.1:8443\n" +
-				`payca.yaml:5: log.level: "loud", want one of debug, info, warn, error`},
+				`payca.yaml:5: log.level: "loud", want one of debug, info, warn, error`,
+		},
 		{"a status URL over https", "network: a.example\nstatus_url: https://ca.example\n", `payca.yaml:2: status_url: "https://ca.example", want http://host[:port][/path]`},
 		{"a status URL with a slash at the end", "network: a.example\nstatus_url: http://ca.example/\n", `payca.yaml:2: status_url: "http://ca.example/", want no slash at the end`},
 		{"one port for both", "network: a.example\nlisten: {http: ':1', https: ':1'}\n", `payca.yaml:2: listen.http: ":1" is listen.https too, want another port`},
 		{"a cache age over half the validity", "network: a.example\nocsp: {validity: 1h, max_age: 31m}\n", `payca.yaml:2: ocsp.max_age: 31m0s, want 0s to 30m0s`},
 		{"a bad entry of a list", "network: a.example\nserver_names:\n  - good.example\n  - '*.example'\n", `payca.yaml:4: server_names[1]: dns-name: DNS name is "*.example", which has the character '*', want a host name: lower-case letters, digits and hyphens, in labels of 1 to 63, at most 253 in all`},
 		{"text that is not YAML", "network: [\n", `payca.yaml:1: sequence end token ']' not found`},
-		{"a profile given twice", "network: a.example\nprofiles:\n" + strings.Repeat("  - {name: x, role: merchant, key_usage: digitalSignature, ext_key_usage: [clientAuth], validity: 1d}\n", 2),
-			`payca.yaml:4: profiles[1].name: "x" stands above too, want it once`},
+		{
+			"a profile given twice", "network: a.example\nprofiles:\n" + strings.Repeat("  - {name: x, role: merchant, key_usage: digitalSignature, ext_key_usage: [clientAuth], validity: 1d}\n", 2),
+			`payca.yaml:4: profiles[1].name: "x" stands above too, want it once`,
+		},
 		{"an unknown key of a profile", "network: a.example\nprofiles: [{nam: x}]\n", `payca.yaml:2: unknown key "profiles[0].nam", want "profiles[0].name"`},
-		{"a bad profile", "network: a.example\nprofiles:\n  - name: merchant\n    role: merchant\n    key_usage: all\n    validity: 30d\n",
-			`payca.yaml:3: profiles[0]: profile "merchant": key_usage "all": want digitalSignature or keyAgreement`},
+		{
+			"a bad profile", "network: a.example\nprofiles:\n  - name: merchant\n    role: merchant\n    key_usage: all\n    validity: 30d\n",
+			`payca.yaml:3: profiles[0]: profile "merchant": key_usage "all": want digitalSignature or keyAgreement`,
+		},
 		{"no names at all", "network: a.example\nserver_names: []\naddresses: []\n", `payca.yaml:2: server_names: empty, as addresses is, want the names under which parties reach the CA`},
 		{"a file that is too large", strings.Repeat("#", 64<<10+1), `payca.yaml: more than 64 KiB`},
 	} {
