@@ -1,0 +1,93 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// FileName is the name of the configuration file in payca's directory.
+const FileName = "config.yaml"
+
+// Config is the configuration of one CA.
+type Config struct {
+	// Network is the domain under which the roles of the network live: a merchant's identity is spiffe://merchant.NETWORK/ID. It is in every certificate and never changes.
+	Network string `yaml:"network"`
+	// Listen holds the addresses on which the CA listens.
+	Listen Listen `yaml:"listen"`
+	// StatusURL is the base URL of OCSP, CRLs and issuer certificates. Every certificate carries it for life, so it never changes. Plain http, because status must be readable without trust.
+	StatusURL string `yaml:"status_url"`
+	// ServerNames are the DNS names of the CA's own server certificate.
+	ServerNames []string `yaml:"server_names"`
+	// Addresses are the IP addresses of the CA's own server certificate.
+	Addresses []netip.Addr `yaml:"addresses"`
+	// Store says where the CA keeps what it knows.
+	Store Store `yaml:"store"`
+	// Keys says how the CA's private keys are protected.
+	Keys Keys `yaml:"keys"`
+	// OCSP shapes the answers of the OCSP responder.
+	OCSP OCSP `yaml:"ocsp"`
+	// CRL shapes the revocation lists.
+	CRL CRL `yaml:"crl"`
+	// Log shapes the log on standard error. The audit log is not configurable.
+	Log Log `yaml:"log"`
+}
+
+// Listen is where the CA listens.
+type Listen struct {
+	// HTTPS is host:port of enrollment and API, over TLS.
+	HTTPS string `yaml:"https"`
+	// HTTP is host:port of OCSP, CRLs and issuer certificates, over plain HTTP.
+	HTTP string `yaml:"http"`
+}
+
+// Store is where the CA keeps what it knows.
+type Store struct {
+	// Bolt is the path of the embedded database, relative to payca's directory.
+	Bolt string `yaml:"bolt"`
+}
+
+// Keys is how private keys are protected.
+type Keys struct {
+	// PassphraseFile is the path of the file that holds the passphrase of the key files, relative to payca's directory. Keep it readable by the CA alone.
+	PassphraseFile string `yaml:"passphrase_file"`
+}
+
+// OCSP is the shape of OCSP answers.
+type OCSP struct {
+	// Validity is the time from thisUpdate to nextUpdate of an answer.
+	Validity Duration `yaml:"validity"`
+	// MaxAge is how long HTTP caches may keep an answer; a revocation can stay hidden behind a cache for so long.
+	MaxAge Duration `yaml:"max_age"`
+}
+
+// CRL is the shape of revocation lists.
+type CRL struct {
+	// Validity is the time from thisUpdate to nextUpdate of a list.
+	Validity Duration `yaml:"validity"`
+	// Interval is the longest time between two lists; a revocation publishes a new one at once.
+	Interval Duration `yaml:"interval"`
+}
+
+// Log is the shape of the log.
+type Log struct {
+	// Level is the least level that is written: debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is text or json.
+	Format string `yaml:"format"`
+}
+
+// Default is the configuration of a network whose name is all that is known.
+func Default(network string) Config {
+	return Config{
+		Network:     network,
+		Listen:      Listen{HTTPS: "127.0.0.1:8443", HTTP: "127.0.0.1:8080"},
+		StatusURL:   "http://localhost:8080",
+		ServerNames: []string{"localhost"},
+		Addresses:   []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})},
+		Store:       Store{Bolt: "payca.db"},
+		Keys:        Keys{PassphraseFile: "passphrase"},
+		OCSP:        OCSP{Validity: Duration(24 * time.Hour), MaxAge: Duration(5 * time.Minute)},
+		CRL:         CRL{Validity: Duration(7 * day), Interval: Duration(12 * time.Hour)},
+		Log:         Log{Level: "info", Format: "text"},
+	}
+}

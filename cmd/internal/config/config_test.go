@@ -1,0 +1,203 @@
+package config_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/payca/payca/cmd/internal/config"
+)
+
+// write puts text into a file named config.yaml and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), config.FileName)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// brief replaces the directory of path in the error.
+func brief(err error, path string) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), filepath.Dir(path)+string(filepath.Separator), "")
+}
+
+func TestWhatIsWrittenIsReadBack(t *testing.T) {
+	t.Parallel()
+	want := config.Default("pay.example")
+	want.OCSP.Validity = config.Duration(90 * time.Minute)
+	text, err := want.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := config.Load(write(t, string(text)))
+	if err != nil {
+		t.Fatalf("loading\n%s: %v", text, err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	object, err := want.JSON()
+	if err != nil || !json.Valid(object) {
+		t.Fatalf("got %s, %v, want JSON", object, err)
+	}
+	if got, err = config.Load(write(t, string(object))); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("from JSON %s got %+v, %v, want %+v", object, got, err, want)
+	}
+}
+
+func TestKeysLeftOutHaveTheirDefaults(t *testing.T) {
+	t.Parallel()
+	got, err := config.Load(write(t, "network: pay.example\nlisten:\n  http: :80\nserver_names: [ca.pay.example]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default("pay.example")
+	want.Listen.HTTP = ":80"
+	want.ServerNames = []string{"ca.pay.example"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestEveryFieldHasACommentInTheFile(t *testing.T) {
+	t.Parallel()
+	c := config.Default("pay.example")
+	text, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		f, ok := n.(*ast.Field)
+		if !ok || f.Tag == nil {
+			return true
+		}
+		fields++
+		if name := f.Names[0].Name; !strings.HasPrefix(f.Doc.Text(), name+" ") {
+			t.Errorf("field %s: comment %q, want one that starts with its name", name, f.Doc.Text())
+		}
+		return true
+	})
+	comments, previous := 0, ""
+	for line := range strings.Lines(string(text)) {
+		isComment := strings.HasPrefix(strings.TrimSpace(line), "#")
+		if !isComment && strings.HasPrefix(previous, "#") {
+			comments++
+		}
+		if len(line) > 110 {
+			t.Errorf("%d letters in a line, want at most 110: %s", len(line), line)
+		}
+		previous = strings.TrimSpace(line)
+	}
+	if comments != fields || fields == 0 {
+		t.Errorf("got %d commented keys for %d fields in\n%s", comments, fields, text)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, want string }{
+		{"an empty file", "", `config.yaml: network: "", want a DNS name of 1 to 253 letters`},
+		{"a misspelt key", "network: a.example\nlisten:\n  htps: :1\n", `config.yaml:3: unknown key "listen.htps", want "listen.https"`},
+		{"a key with dashes", "status-url: x\n", `config.yaml:1: unknown key "status-url", want "status_url"`},
+		{"a key that is like nothing", "log: {wxyz: 1}", `config.yaml:1: unknown key "log.wxyz", want one of format, level`},
+		{"all unknown keys at once", "x: 1\nlogs: {}\n", "config.yaml:1: unknown key \"x\", want one of addresses, crl, keys, listen, log, network, ocsp, server_names, status_url, store\n" +
+			`config.yaml:2: unknown key "logs", want "log"`},
+		{"a key given twice", "network: a.example\nnetwork: b.example\n", `config.yaml:2: mapping key "network" already defined at [1:1]`},
+		{"a value for a mapping", "listen: :80\n", `config.yaml:1: listen: :80, want a mapping`},
+		{"a list for a value", "network: [a]\n", `config.yaml:1: network: a list, want one value`},
+		{"a mapping for a list", "server_names: {a: b}\n", `config.yaml:1: server_names: a mapping, want a list`},
+		{"a duration without unit", "network: a.example\nocsp:\n  validity: 24\n", `config.yaml:3: ocsp.validity: duration "24", want a number and a unit, as in 7d, 12h or 5m`},
+		{"an anchor", "network: &a x\n", `config.yaml:1: & is an anchor, alias, merge or tag, want the value itself`},
+		{"a second document", "network: a.example\n---\nnetwork: b.example\n", `config.yaml:3: a second document, want one`},
+		{"all bad values at once, each with its line", "network: Pay\nlisten:\n  http: here\nlog:\n  level: loud\n",
+			"config.yaml:1: network: \"Pay\", want a DNS name in lower case, as in pay.example\n" +
+				"config.yaml:3: listen.http: \"here\", want host:port, as in 127.0.0.1:8443\n" +
+				`config.yaml:5: log.level: "loud", want one of debug, info, warn, error`},
+		{"a status URL over https", "network: a.example\nstatus_url: https://ca.example\n", `config.yaml:2: status_url: "https://ca.example", want http://host[:port][/path]`},
+		{"a status URL with a slash at the end", "network: a.example\nstatus_url: http://ca.example/\n", `config.yaml:2: status_url: "http://ca.example/", want no slash at the end`},
+		{"one port for both", "network: a.example\nlisten: {http: ':1', https: ':1'}\n", `config.yaml:2: listen.http: ":1" is listen.https too, want another port`},
+		{"a cache age over half the validity", "network: a.example\nocsp: {validity: 1h, max_age: 31m}\n", `config.yaml:2: ocsp.max_age: 31m, want 0s to 30m`},
+		{"a bad entry of a list", "network: a.example\nserver_names:\n  - good.example\n  - '*.example'\n", `config.yaml:4: server_names[1]: "*.example", want a DNS name in lower case, as in pay.example`},
+		{"text that is not YAML", "network: [\n", `config.yaml:1: sequence end token ']' not found`},
+		{"no names at all", "network: a.example\nserver_names: []\naddresses: []\n", `config.yaml:2: server_names: empty, as addresses is, want the names under which parties reach the CA`},
+		{"a file that is too large", strings.Repeat("#", 64<<10+1), `config.yaml: more than 64 KiB`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := write(t, tt.text)
+			_, err := config.Load(path)
+			if got := brief(err, path); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestADurationIsWrittenShort(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, want string }{
+		{"7d", "7d"}, {"168h", "7d"}, {"36h", "36h"}, {"90m", "1h30m"}, {"300s", "5m"}, {"0s", "0s"}, {"1500ms", "1.5s"}, {"30s", "30s"}, {"10m", "10m"}, {"20h", "20h"},
+	} {
+		var d config.Duration
+		if err := d.UnmarshalText([]byte(tt.in)); err != nil || d.String() != tt.want {
+			t.Errorf("%s: got %s, %v, want %s", tt.in, d, err, tt.want)
+		}
+	}
+	for _, in := range []string{"", "d", "1", "1.5d", "99999999d", "7 d", "week"} {
+		var d config.Duration
+		if err := d.UnmarshalText([]byte(in)); err == nil {
+			t.Errorf("%q: got %s, want an error", in, d)
+		}
+	}
+}
+
+func TestHostileFilesAreRefusedInTime(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []string{"[", "{", "- ", "? ", "a: {", "!!a ", "&a ", "* ", ": ", "<<: ", "\"", "|\n", "a: b\n", "--- \n", "-\n", " -\n"} {
+		path := write(t, strings.Repeat(piece, (64<<10)/len(piece)))
+		start := time.Now()
+		if _, err := config.Load(path); err == nil {
+			t.Errorf("%q repeated: got no error", piece)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%q repeated: took %v, want less than 5s", piece, took)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("network: pay.example\nlisten: {http: ':80'}\nocsp:\n  validity: 7d\n")
+	f.Add("a: &x [*x]\n? [k]: v\n<<: *x\n")
+	f.Add(`{"network": "pay.example", "addresses": ["::1"]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := config.Load(write(t, text))
+		if err != nil {
+			return
+		}
+		out, err := c.Marshal()
+		if err != nil {
+			t.Fatalf("writing what was read: %v", err)
+		}
+		again, err := config.Load(write(t, string(out)))
+		if err != nil || !reflect.DeepEqual(c, again) {
+			t.Fatalf("got %+v, %v after writing\n%s, want %+v", again, err, out, c)
+		}
+	})
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Validate checks every field and joins all that is wrong, each a *[FieldError].
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(path string, err error) {
+		if err != nil {
+			errs = append(errs, &FieldError{Path: path, Err: err})
+		}
+	}
+	check("network", checkNetwork(c.Network))
+	check("listen.https", checkListen(c.Listen.HTTPS))
+	check("listen.http", checkListen(c.Listen.HTTP))
+	if c.Listen.HTTPS == c.Listen.HTTP && !strings.HasSuffix(c.Listen.HTTP, ":0") {
+		check("listen.http", fmt.Errorf("%q is listen.https too, want another port", c.Listen.HTTP))
+	}
+	check("status_url", checkStatusURL(c.StatusURL))
+	for i, name := range c.ServerNames {
+		check(fmt.Sprintf("server_names[%d]", i), checkDNS(name))
+	}
+	for i, addr := range c.Addresses {
+		if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
+			check(fmt.Sprintf("addresses[%d]", i), fmt.Errorf("%q, want an IPv4 or IPv6 address", addr))
+		}
+	}
+	if len(c.ServerNames)+len(c.Addresses) == 0 {
+		check("server_names", errors.New("empty, as addresses is, want the names under which parties reach the CA"))
+	}
+	check("store.bolt", checkPath(c.Store.Bolt))
+	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
+	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*day))
+	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
+	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*day))
+	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
+	check("log.format", checkWord(c.Log.Format, "text", "json"))
+	return errors.Join(errs...)
+}
+
+// longestRole leaves room for the longest role and a dot before the network's name.
+const longestRole = len("acquiring-bank.")
+
+func checkNetwork(name string) error {
+	if err := checkDNS(name); err != nil {
+		return err
+	}
+	if len(name)+longestRole > 253 {
+		return fmt.Errorf("%d letters, want at most %d", len(name), 253-longestRole)
+	}
+	return nil
+}
+
+// checkDNS wants a host name in lower case without wildcard or dot at the end (RFC 1123 section 2.1).
+func checkDNS(name string) error {
+	if len(name) == 0 || len(name) > 253 {
+		return fmt.Errorf("%q, want a DNS name of 1 to 253 letters", name)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		ok := len(label) > 0 && len(label) <= 63 && label[0] != '-' && label[len(label)-1] != '-'
+		if !ok || strings.ContainsFunc(label, notInName) {
+			return fmt.Errorf("%q, want a DNS name in lower case, as in pay.example", name)
+		}
+	}
+	if net.ParseIP(name) != nil {
+		return fmt.Errorf("%q is an IP address, want a DNS name", name)
+	}
+	return nil
+}
+
+// notInName reports whether r has no place in a DNS label.
+func notInName(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+
+func checkListen(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	n, perr := strconv.ParseUint(port, 10, 16)
+	if err != nil || perr != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("%q, want host:port, as in 127.0.0.1:8443", addr)
+	}
+	if host != "" && net.ParseIP(host) == nil && checkDNS(host) != nil {
+		return fmt.Errorf("%q: host %q, want an IP address or a DNS name", addr, host)
+	}
+	return nil
+}
+
+func checkStatusURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" || u.Hostname() == "":
+		return fmt.Errorf("%q, want http://host[:port][/path]", text)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#"):
+		return fmt.Errorf("%q, want no user, query or fragment", text)
+	case strings.HasSuffix(text, "/"):
+		return fmt.Errorf("%q, want no slash at the end", text)
+	}
+	return nil
+}
+
+func checkPath(path string) error {
+	if path == "" {
+		return errors.New("empty, want a path")
+	}
+	return nil
+}
+
+func checkRange(d Duration, low, high time.Duration) error {
+	if t := time.Duration(d); t < low || t > high {
+		return fmt.Errorf("%s, want %s to %s", d, Duration(low), Duration(high))
+	}
+	return nil
+}
+
+func checkWord(word string, words ...string) error {
+	if !slices.Contains(words, word) {
+		return fmt.Errorf("%q, want one of %s", word, strings.Join(words, ", "))
+	}
+	return nil
+}
