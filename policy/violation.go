@@ -41,6 +41,14 @@ func (vs Violations) Unwrap() []error {
 	return errs
 }
 
+// orNil returns the violations as an error, nil when there are none.
+func (vs Violations) orNil() error {
+	if len(vs) == 0 {
+		return nil
+	}
+	return vs
+}
+
 // ViolationsOf returns the violations that err carries, nil when it carries none.
 func ViolationsOf(err error) Violations {
 	var vs Violations

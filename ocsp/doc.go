@@ -1,0 +1,31 @@
+// Package ocsp answers whether a certificate is good, revoked or unknown.
+//
+// # What to call first
+//
+// The answering side is a [Responder], an http.Handler over a [Source] with one
+// delegated [Signer] for each issuer, and [CRL], which encodes a full revocation
+// list for somebody else to sign. The asking side is a [Checker]: a stapled
+// answer, its memory, OCSP, then the CRL. [ParseRequest], [ParseResponse],
+// [ParseCRL] and [VerifyResponse] are the parts that both stand on.
+//
+// # Guarantees
+//
+// A serial never issued is never good. A status that cannot be read is never
+// good. Once [Responder.Drop] has returned, no request begun later sees an
+// answer signed before it. An answer is believed only when the issuer's key, or a
+// delegate certified directly by that key for OCSP signing, signed it, for this very
+// certificate, within its time. Revoked is remembered until the certificate expires, a
+// hold for as long as the answer that told it is valid.
+//
+// # What is refused
+//
+// Requests over 8 KiB or 32 certificates, nonces outside 1 to 128 octets,
+// unknown critical extensions, SHA-1 signatures, answers without nextUpdate,
+// delegates without id-pkix-ocsp-nocheck, CRLs with an issuing distribution
+// point or a delta indicator, reason code 7, and reason code 0 in writing.
+//
+// # Standards
+//
+// RFC 6960 (OCSP), RFC 5019 (lightweight profile: GET, HTTP headers), RFC 9654
+// (nonce), RFC 5280 section 5 (CRLs).
+package ocsp

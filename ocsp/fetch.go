@@ -1,0 +1,246 @@
+package ocsp
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	maxCRL   = 64 << 20 // bytes
+	maxLists = 64       // CRLs that a checker keeps
+	maxGET   = 255      // longest URL to ask OCSP with, RFC 5019 section 5
+)
+
+// newClient makes the client that fetches: redirects stay on their host, and
+// connections away from private addresses unless those are allowed.
+func newClient(cfg CheckerConfig) (*http.Client, error) {
+	client := &http.Client{}
+	if cfg.Client != nil {
+		*client = *cfg.Client
+	}
+	client.Jar = nil
+	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		first := via[0].URL
+		if len(via) > 2 || req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+			return fmt.Errorf("redirected to %s: want an answer from %s", req.URL.Redacted(), first.Host)
+		}
+		return nil
+	}
+	switch {
+	case cfg.AllowPrivate:
+		return client, nil
+	case client.Transport != nil:
+		return nil, errors.New("client has a transport of its own: want none, or AllowPrivate")
+	}
+	dialer := &net.Dialer{Timeout: cfg.Timeout, Control: refusePrivate}
+	client.Transport = &http.Transport{
+		DialContext:         dialer.DialContext,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     time.Minute,
+	}
+	return client, nil
+}
+
+// refusePrivate sees the address after names are resolved, so no name leads around it.
+func refusePrivate(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", address, err)
+	}
+	if !publicAddr(ap.Addr()) {
+		return fmt.Errorf("address %s: want a public one, or AllowPrivate", ap.Addr())
+	}
+	return nil
+}
+
+func publicAddr(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+		return false
+	}
+	for _, reserved := range [...]string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"} {
+		if p, err := netip.ParsePrefix(reserved); err != nil || p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
+
+// parseURL reads a place to fetch from.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+		return nil, fmt.Errorf("URL %q: want http or https, a host, and no user", u.Redacted())
+	}
+	return u, nil
+}
+
+// fetch returns the body of a 200 answer of at most limit bytes.
+func (c *Checker) fetch(ctx context.Context, req *http.Request, limit int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	resp, err := c.client.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("HTTP status %s, want 200", resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("answer over %d bytes, want at most that", limit)
+	}
+	return body, nil
+}
+
+// ocspRequest asks by GET if the URL stays short, otherwise by POST. An HTTP cache
+// on the way is told to give nothing that is older than a verdict may be.
+func (c *Checker) ocspRequest(base string, der []byte) (*http.Request, error) {
+	u, err := parseURL(base)
+	if err != nil {
+		return nil, err
+	}
+	get := strings.TrimSuffix(base, "/") + "/" + url.QueryEscape(base64.StdEncoding.EncodeToString(der))
+	var req *http.Request
+	if len(get) <= maxGET && u.RawQuery == "" && u.Fragment == "" {
+		req, err = http.NewRequest(http.MethodGet, get, nil)
+	} else if req, err = http.NewRequest(http.MethodPost, base, bytes.NewReader(der)); err == nil {
+		req.Header.Set("Content-Type", "application/ocsp-request")
+	}
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/ocsp-response")
+	req.Header.Set("Cache-Control", fmt.Sprintf("max-age=%d", max(0, int(c.cfg.MaxAge/time.Second))))
+	return req, nil
+}
+
+func (c *Checker) askOCSP(ctx context.Context, base string, leaf, issuer *x509.Certificate) (Verdict, error) {
+	der, err := NewRequest(leaf, issuer, crypto.SHA256, nil)
+	if err != nil {
+		return Verdict{}, err
+	}
+	req, err := c.ocspRequest(base, der)
+	if err != nil {
+		return Verdict{}, err
+	}
+	body, err := c.fetch(ctx, req, maxResponse)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return VerifyResponse(body, leaf, issuer, VerifyOptions{Now: c.cfg.Now(), Skew: c.cfg.Skew, Hash: crypto.SHA256})
+}
+
+// lists keeps verified CRLs until their nextUpdate. One fetch runs for each.
+type lists struct {
+	mu     sync.Mutex
+	kept   map[listKey]*List // owned by mu
+	flight singleflight.Group
+}
+
+type listKey struct {
+	url    string
+	issuer [32]byte // SHA-256 of the issuer's certificate
+}
+
+func (l *lists) init() { l.kept = make(map[listKey]*List) }
+
+func (l *lists) find(k listKey) *List {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept[k]
+}
+
+// keep stores a list unless it is older than the one kept. A full store loses an arbitrary one.
+func (l *lists) keep(k listKey, next *List) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old, replace := l.kept[k]
+	if replace && next.Number < old.Number {
+		return fmt.Errorf("CRL number %d, want at least %d, which was there before", next.Number, old.Number)
+	}
+	if !replace && len(l.kept) >= maxLists {
+		for victim := range l.kept {
+			delete(l.kept, victim)
+			break
+		}
+	}
+	l.kept[k] = next
+	return nil
+}
+
+func (c *Checker) askCRL(ctx context.Context, from string, leaf, issuer *x509.Certificate) (Verdict, error) {
+	k := listKey{url: from, issuer: sha256.Sum256(issuer.Raw)}
+	l := c.lists.find(k)
+	if l == nil || !c.cfg.Now().Before(l.NextUpdate) {
+		got, err, _ := c.lists.flight.Do(from+string(k.issuer[:]), func() (any, error) {
+			next, err := c.fetchCRL(ctx, from, issuer)
+			if err != nil {
+				return nil, err
+			}
+			return next, c.lists.keep(k, next)
+		})
+		if err != nil {
+			return Verdict{}, err
+		}
+		l = got.(*List)
+	}
+	v := Verdict{State: Good, Source: "crl", CheckedAt: c.cfg.Now(), ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate}
+	if e, ok := l.Lookup(leaf.SerialNumber.Bytes()); ok {
+		v.State, v.RevokedAt, v.Reason = Revoked, e.At, e.Reason
+	}
+	return v, nil
+}
+
+// fetchCRL fetches and verifies a CRL.
+func (c *Checker) fetchCRL(ctx context.Context, from string, issuer *x509.Certificate) (*List, error) {
+	if _, err := parseURL(from); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequest(http.MethodGet, from, nil)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.fetch(ctx, req, maxCRL)
+	if err != nil {
+		return nil, err
+	}
+	l, err := ParseCRL(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.CheckSignatureFrom(issuer); err != nil {
+		return nil, err
+	}
+	now := c.cfg.Now()
+	if l.ThisUpdate.After(now.Add(c.cfg.Skew)) || l.NextUpdate.Before(now.Add(-c.cfg.Skew)) {
+		return nil, fmt.Errorf("CRL holds from %v to %v, want one that holds at %v", l.ThisUpdate, l.NextUpdate, now)
+	}
+	l.release()
+	return l, nil
+}
