@@ -2,7 +2,10 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/payca/payca/policy"
 )
 
 // FileName is the name of the configuration file in payca's directory.
@@ -12,7 +15,7 @@ const FileName = "config.yaml"
 type Config struct {
 	// Network is the domain under which the roles of the network live: a merchant's identity is spiffe://merchant.NETWORK/ID. It is in every certificate and never changes.
 	Network string `yaml:"network"`
-	// Listen holds the addresses on which the CA listens.
+	// Listen is where the CA listens.
 	Listen Listen `yaml:"listen"`
 	// StatusURL is the base URL of OCSP, CRLs and issuer certificates. Every certificate carries it for life, so it never changes. Plain http, because status must be readable without trust.
 	StatusURL string `yaml:"status_url"`
@@ -20,23 +23,25 @@ type Config struct {
 	ServerNames []string `yaml:"server_names"`
 	// Addresses are the IP addresses of the CA's own server certificate.
 	Addresses []netip.Addr `yaml:"addresses"`
-	// Store says where the CA keeps what it knows.
+	// Store is where the CA keeps what it knows.
 	Store Store `yaml:"store"`
-	// Keys says how the CA's private keys are protected.
+	// Keys is how the CA's private keys are protected.
 	Keys Keys `yaml:"keys"`
-	// OCSP shapes the answers of the OCSP responder.
+	// Profiles are rules for kinds of certificate. One replaces the built-in profile of the same name as a whole; the rest stand as they are.
+	Profiles []policy.ProfileConfig `yaml:"profiles"`
+	// OCSP is the shape of OCSP answers.
 	OCSP OCSP `yaml:"ocsp"`
-	// CRL shapes the revocation lists.
+	// CRL is the shape of revocation lists.
 	CRL CRL `yaml:"crl"`
-	// Log shapes the log on standard error. The audit log is not configurable.
+	// Log is the shape of the log on standard error. The audit log is not configurable.
 	Log Log `yaml:"log"`
 }
 
 // Listen is where the CA listens.
 type Listen struct {
-	// HTTPS is host:port of enrollment and API, over TLS.
+	// HTTPS is the host:port of enrollment and API, over TLS.
 	HTTPS string `yaml:"https"`
-	// HTTP is host:port of OCSP, CRLs and issuer certificates, over plain HTTP.
+	// HTTP is the host:port of OCSP, CRLs and issuer certificates, over plain HTTP.
 	HTTP string `yaml:"http"`
 }
 
@@ -55,24 +60,24 @@ type Keys struct {
 // OCSP is the shape of OCSP answers.
 type OCSP struct {
 	// Validity is the time from thisUpdate to nextUpdate of an answer.
-	Validity Duration `yaml:"validity"`
+	Validity policy.Duration `yaml:"validity"`
 	// MaxAge is how long HTTP caches may keep an answer; a revocation can stay hidden behind a cache for so long.
-	MaxAge Duration `yaml:"max_age"`
+	MaxAge policy.Duration `yaml:"max_age"`
 }
 
 // CRL is the shape of revocation lists.
 type CRL struct {
 	// Validity is the time from thisUpdate to nextUpdate of a list.
-	Validity Duration `yaml:"validity"`
+	Validity policy.Duration `yaml:"validity"`
 	// Interval is the longest time between two lists; a revocation publishes a new one at once.
-	Interval Duration `yaml:"interval"`
+	Interval policy.Duration `yaml:"interval"`
 }
 
 // Log is the shape of the log.
 type Log struct {
 	// Level is the least level that is written: debug, info, warn or error.
 	Level string `yaml:"level"`
-	// Format is text or json.
+	// Format is how it is written: text or json.
 	Format string `yaml:"format"`
 }
 
@@ -86,8 +91,24 @@ func Default(network string) Config {
 		Addresses:   []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})},
 		Store:       Store{Bolt: "payca.db"},
 		Keys:        Keys{PassphraseFile: "passphrase"},
-		OCSP:        OCSP{Validity: Duration(24 * time.Hour), MaxAge: Duration(5 * time.Minute)},
-		CRL:         CRL{Validity: Duration(7 * day), Interval: Duration(12 * time.Hour)},
+		Profiles:    []policy.ProfileConfig{},
+		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute)},
+		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
 		Log:         Log{Level: "info", Format: "text"},
 	}
+}
+
+// AllProfiles returns the built-in profiles, those of the configuration in the
+// place of their namesakes or, if they have none, at the end.
+func (c *Config) AllProfiles() []policy.ProfileConfig {
+	all := policy.DefaultProfiles()
+	for _, p := range c.Profiles {
+		i := slices.IndexFunc(all, func(q policy.ProfileConfig) bool { return q.Name == p.Name })
+		if i < 0 {
+			all = append(all, p)
+			continue
+		}
+		all[i] = p
+	}
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/cmd/internal/config"
+	"github.com/payca/payca/policy"
 )
 
 // write puts text into a file named config.yaml and returns its path.
@@ -36,7 +37,7 @@ func brief(err error, path string) string {
 func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	t.Parallel()
 	want := config.Default("pay.example")
-	want.OCSP.Validity = config.Duration(90 * time.Minute)
+	want.OCSP.Validity = policy.Duration(90 * time.Minute)
 	text, err := want.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -113,29 +114,34 @@ func TestEveryFieldHasACommentInTheFile(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, text, want string }{
-		{"an empty file", "", `config.yaml: network: "", want a DNS name of 1 to 253 letters`},
+		{"an empty file", "", `config.yaml: network: network-name: network is "", which is empty, want a lower-case DNS name of at most 64 characters`},
 		{"a misspelt key", "network: a.example\nlisten:\n  htps: :1\n", `config.yaml:3: unknown key "listen.htps", want "listen.https"`},
 		{"a key with dashes", "status-url: x\n", `config.yaml:1: unknown key "status-url", want "status_url"`},
 		{"a key that is like nothing", "log: {wxyz: 1}", `config.yaml:1: unknown key "log.wxyz", want one of format, level`},
-		{"all unknown keys at once", "x: 1\nlogs: {}\n", "config.yaml:1: unknown key \"x\", want one of addresses, crl, keys, listen, log, network, ocsp, server_names, status_url, store\n" +
+		{"all unknown keys at once", "x: 1\nlogs: {}\n", "config.yaml:1: unknown key \"x\", want one of addresses, crl, keys, listen, log, network, ocsp, profiles, server_names, status_url, store\n" +
 			`config.yaml:2: unknown key "logs", want "log"`},
 		{"a key given twice", "network: a.example\nnetwork: b.example\n", `config.yaml:2: mapping key "network" already defined at [1:1]`},
 		{"a value for a mapping", "listen: :80\n", `config.yaml:1: listen: :80, want a mapping`},
 		{"a list for a value", "network: [a]\n", `config.yaml:1: network: a list, want one value`},
 		{"a mapping for a list", "server_names: {a: b}\n", `config.yaml:1: server_names: a mapping, want a list`},
-		{"a duration without unit", "network: a.example\nocsp:\n  validity: 24\n", `config.yaml:3: ocsp.validity: duration "24", want a number and a unit, as in 7d, 12h or 5m`},
+		{"a duration in words", "network: a.example\nocsp:\n  validity: a week\n", `config.yaml:3: ocsp.validity: duration "a week": want whole days ("30" or "30d") or hours, minutes and seconds ("36h", "90s")`},
 		{"an anchor", "network: &a x\n", `config.yaml:1: & is an anchor, alias, merge or tag, want the value itself`},
 		{"a second document", "network: a.example\n---\nnetwork: b.example\n", `config.yaml:3: a second document, want one`},
 		{"all bad values at once, each with its line", "network: Pay\nlisten:\n  http: here\nlog:\n  level: loud\n",
-			"config.yaml:1: network: \"Pay\", want a DNS name in lower case, as in pay.example\n" +
+			"config.yaml:1: network: network-name: network is \"Pay\", which has the character 'P', want a lower-case DNS name of at most 64 characters\n" +
 				"config.yaml:3: listen.http: \"here\", want host:port, as in 127.0.0.1:8443\n" +
 				`config.yaml:5: log.level: "loud", want one of debug, info, warn, error`},
 		{"a status URL over https", "network: a.example\nstatus_url: https://ca.example\n", `config.yaml:2: status_url: "https://ca.example", want http://host[:port][/path]`},
 		{"a status URL with a slash at the end", "network: a.example\nstatus_url: http://ca.example/\n", `config.yaml:2: status_url: "http://ca.example/", want no slash at the end`},
 		{"one port for both", "network: a.example\nlisten: {http: ':1', https: ':1'}\n", `config.yaml:2: listen.http: ":1" is listen.https too, want another port`},
-		{"a cache age over half the validity", "network: a.example\nocsp: {validity: 1h, max_age: 31m}\n", `config.yaml:2: ocsp.max_age: 31m, want 0s to 30m`},
-		{"a bad entry of a list", "network: a.example\nserver_names:\n  - good.example\n  - '*.example'\n", `config.yaml:4: server_names[1]: "*.example", want a DNS name in lower case, as in pay.example`},
+		{"a cache age over half the validity", "network: a.example\nocsp: {validity: 1h, max_age: 31m}\n", `config.yaml:2: ocsp.max_age: 31m0s, want 0s to 30m0s`},
+		{"a bad entry of a list", "network: a.example\nserver_names:\n  - good.example\n  - '*.example'\n", `config.yaml:4: server_names[1]: dns-name: DNS name is "*.example", which has the character '*', want a host name: lower-case letters, digits and hyphens, in labels of 1 to 63, at most 253 in all`},
 		{"text that is not YAML", "network: [\n", `config.yaml:1: sequence end token ']' not found`},
+		{"a profile given twice", "network: a.example\nprofiles:\n" + strings.Repeat("  - {name: x, role: merchant, key_usage: digitalSignature, ext_key_usage: [clientAuth], validity: 1d}\n", 2),
+			`config.yaml:4: profiles[1].name: "x" stands above too, want it once`},
+		{"an unknown key of a profile", "network: a.example\nprofiles: [{nam: x}]\n", `config.yaml:2: unknown key "profiles[0].nam", want "profiles[0].name"`},
+		{"a bad profile", "network: a.example\nprofiles:\n  - name: merchant\n    role: merchant\n    key_usage: all\n    validity: 30d\n",
+			`config.yaml:3: profiles[0]: profile "merchant": key_usage "all": want digitalSignature or keyAgreement`},
 		{"no names at all", "network: a.example\nserver_names: []\naddresses: []\n", `config.yaml:2: server_names: empty, as addresses is, want the names under which parties reach the CA`},
 		{"a file that is too large", strings.Repeat("#", 64<<10+1), `config.yaml: more than 64 KiB`},
 	} {
@@ -150,20 +156,24 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestADurationIsWrittenShort(t *testing.T) {
+func TestAProfileReplacesItsNamesake(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ in, want string }{
-		{"7d", "7d"}, {"168h", "7d"}, {"36h", "36h"}, {"90m", "1h30m"}, {"300s", "5m"}, {"0s", "0s"}, {"1500ms", "1.5s"}, {"30s", "30s"}, {"10m", "10m"}, {"20h", "20h"},
-	} {
-		var d config.Duration
-		if err := d.UnmarshalText([]byte(tt.in)); err != nil || d.String() != tt.want {
-			t.Errorf("%s: got %s, %v, want %s", tt.in, d, err, tt.want)
-		}
+	c, err := config.Load(write(t, "network: a.example\nprofiles:\n"+
+		"  - {name: merchant, role: merchant, key_usage: digitalSignature, ext_key_usage: [clientAuth], validity: 1d}\n"+
+		"  - {name: kiosk, role: terminal, key_usage: digitalSignature, ext_key_usage: [clientAuth], validity: 2d}\n"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, in := range []string{"", "d", "1", "1.5d", "99999999d", "7 d", "week"} {
-		var d config.Duration
-		if err := d.UnmarshalText([]byte(in)); err == nil {
-			t.Errorf("%q: got %s, want an error", in, d)
+	all, builtin := c.AllProfiles(), policy.DefaultProfiles()
+	if len(all) != len(builtin)+1 || all[len(all)-1].Name != "kiosk" {
+		t.Fatalf("got %d profiles, want kiosk after the %d built-in ones", len(all), len(builtin))
+	}
+	for i, p := range builtin {
+		if p.Name == "merchant" {
+			p = c.Profiles[0]
+		}
+		if !reflect.DeepEqual(all[i], p) {
+			t.Errorf("got %+v, want %+v", all[i], p)
 		}
 	}
 }
@@ -196,8 +206,11 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("writing what was read: %v", err)
 		}
 		again, err := config.Load(write(t, string(out)))
-		if err != nil || !reflect.DeepEqual(c, again) {
-			t.Fatalf("got %+v, %v after writing\n%s, want %+v", again, err, out, c)
+		if err != nil {
+			t.Fatalf("reading\n%s: %v", out, err)
+		}
+		if twice, err := again.Marshal(); err != nil || string(twice) != string(out) {
+			t.Fatalf("got\n%s, %v, want\n%s", twice, err, out)
 		}
 	})
 }

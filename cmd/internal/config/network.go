@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/payca/payca/policy"
@@ -50,8 +49,6 @@ func LoadNetwork(path string) (Network, error) {
 	return n, nil
 }
 
-var partyID = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
-
 func (f *networkFile) validate() error {
 	var errs []error
 	check := func(path string, err error) {
@@ -59,12 +56,10 @@ func (f *networkFile) validate() error {
 			errs = append(errs, &FieldError{Path: path, Err: err})
 		}
 	}
-	check("network", checkNetwork(f.Network))
+	check("network", policy.CheckNetworkName(f.Network))
 	for i, p := range f.Parties {
 		at := fmt.Sprintf("parties[%d]", i)
-		if !partyID.MatchString(p.ID) {
-			check(at+".id", fmt.Errorf("%q, want %s", p.ID, partyID))
-		}
+		check(at+".id", policy.CheckPartyID(p.ID))
 		if slices.ContainsFunc(f.Parties[:i], func(q partyFile) bool { return q.ID == p.ID }) {
 			check(at+".id", fmt.Errorf("%q is another party's, want an id of its own", p.ID))
 		}
@@ -75,7 +70,7 @@ func (f *networkFile) validate() error {
 			check(at+".name", errors.New("empty, want the legal name"))
 		}
 		for j, name := range p.DNS {
-			check(fmt.Sprintf("%s.dns[%d]", at, j), checkDNS(name))
+			check(fmt.Sprintf("%s.dns[%d]", at, j), policy.CheckDNSName(name))
 		}
 	}
 	return errors.Join(errs...)

@@ -45,9 +45,9 @@ func TestLoadNetworkRefuses(t *testing.T) {
 		{"an unknown key of a party", "network: a.example\nparties:\n  - id: x\n    rolle: merchant\n", `config.yaml:4: unknown key "parties[0].rolle", want "parties[0].role"`},
 		{"an unknown role", "network: a.example\nparties:\n  - {id: x, role: shop, name: X}\n", `config.yaml:3: parties[0].role: role-known: role is "shop", want one of consumer`},
 		{"two parties with one id", "network: a.example\nparties:\n  - {id: x, role: merchant, name: X}\n  - {id: x, role: gateway, name: Y}\n", `config.yaml:4: parties[1].id: "x" is another party's, want an id of its own`},
-		{"an id in capitals", "network: a.example\nparties: [{id: X, role: merchant, name: X}]\n", `config.yaml:2: parties[0].id: "X", want ^[a-z0-9]`},
+		{"an id in capitals", "network: a.example\nparties: [{id: X, role: merchant, name: X}]\n", `config.yaml:2: parties[0].id: party-id: party id is "X"`},
 		{"a party without a name", "network: a.example\nparties: [{id: x, role: merchant}]\n", `config.yaml:2: parties[0].name: empty, want the legal name`},
-		{"a wildcard", "network: a.example\nparties: [{id: x, role: merchant, name: X, dns: ['*.test']}]\n", `config.yaml:2: parties[0].dns[0]: "*.test", want a DNS name`},
+		{"a wildcard", "network: a.example\nparties: [{id: x, role: merchant, name: X, dns: ['*.test']}]\n", `config.yaml:2: parties[0].dns[0]: dns-name: DNS name is "*.test"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/payca/payca/policy"
 )
 
 // Validate checks every field and joins all that is wrong, each a *[FieldError].
@@ -19,7 +21,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, &FieldError{Path: path, Err: err})
 		}
 	}
-	check("network", checkNetwork(c.Network))
+	check("network", policy.CheckNetworkName(c.Network))
 	check("listen.https", checkListen(c.Listen.HTTPS))
 	check("listen.http", checkListen(c.Listen.HTTP))
 	if c.Listen.HTTPS == c.Listen.HTTP && !strings.HasSuffix(c.Listen.HTTP, ":0") {
@@ -27,7 +29,7 @@ func (c *Config) Validate() error {
 	}
 	check("status_url", checkStatusURL(c.StatusURL))
 	for i, name := range c.ServerNames {
-		check(fmt.Sprintf("server_names[%d]", i), checkDNS(name))
+		check(fmt.Sprintf("server_names[%d]", i), policy.CheckDNSName(name))
 	}
 	for i, addr := range c.Addresses {
 		if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
@@ -39,47 +41,22 @@ func (c *Config) Validate() error {
 	}
 	check("store.bolt", checkPath(c.Store.Bolt))
 	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
-	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*day))
+	for i, p := range c.Profiles {
+		at := fmt.Sprintf("profiles[%d]", i)
+		if slices.ContainsFunc(c.Profiles[:i], func(q policy.ProfileConfig) bool { return q.Name == p.Name }) {
+			check(at+".name", fmt.Errorf("%q stands above too, want it once", p.Name))
+		}
+		_, err := policy.NewProfile(p)
+		check(at, err)
+	}
+	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
 	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
-	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*day))
+	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
 	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
 	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", checkWord(c.Log.Format, "text", "json"))
 	return errors.Join(errs...)
 }
-
-// longestRole leaves room for the longest role and a dot before the network's name.
-const longestRole = len("acquiring-bank.")
-
-func checkNetwork(name string) error {
-	if err := checkDNS(name); err != nil {
-		return err
-	}
-	if len(name)+longestRole > 253 {
-		return fmt.Errorf("%d letters, want at most %d", len(name), 253-longestRole)
-	}
-	return nil
-}
-
-// checkDNS wants a host name in lower case without wildcard or dot at the end (RFC 1123 section 2.1).
-func checkDNS(name string) error {
-	if len(name) == 0 || len(name) > 253 {
-		return fmt.Errorf("%q, want a DNS name of 1 to 253 letters", name)
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		ok := len(label) > 0 && len(label) <= 63 && label[0] != '-' && label[len(label)-1] != '-'
-		if !ok || strings.ContainsFunc(label, notInName) {
-			return fmt.Errorf("%q, want a DNS name in lower case, as in pay.example", name)
-		}
-	}
-	if net.ParseIP(name) != nil {
-		return fmt.Errorf("%q is an IP address, want a DNS name", name)
-	}
-	return nil
-}
-
-// notInName reports whether r has no place in a DNS label.
-func notInName(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
 
 func checkListen(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
@@ -87,7 +64,7 @@ func checkListen(addr string) error {
 	if err != nil || perr != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("%q, want host:port, as in 127.0.0.1:8443", addr)
 	}
-	if host != "" && net.ParseIP(host) == nil && checkDNS(host) != nil {
+	if host != "" && net.ParseIP(host) == nil && policy.CheckDNSName(host) != nil {
 		return fmt.Errorf("%q: host %q, want an IP address or a DNS name", addr, host)
 	}
 	return nil
@@ -113,9 +90,9 @@ func checkPath(path string) error {
 	return nil
 }
 
-func checkRange(d Duration, low, high time.Duration) error {
+func checkRange(d policy.Duration, low, high time.Duration) error {
 	if t := time.Duration(d); t < low || t > high {
-		return fmt.Errorf("%s, want %s to %s", d, Duration(low), Duration(high))
+		return fmt.Errorf("%s, want %s to %s", d, policy.Duration(low), policy.Duration(high))
 	}
 	return nil
 }
