@@ -169,8 +169,11 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 		})
 		var already *ca.RevokedError
 		if errors.As(err, &already) && req.Party != "" {
-			answer.Already++
-			continue
+			if record.Revocation != nil {
+				answer.Already++
+				continue
+			}
+			revocation, err = already.Revocation, nil // as one of the same key, a moment ago
 		}
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func newCertShowCommand(a *app) *cobra.Command {
 		Long: `Show one certificate: what the inventory says of it, then the certificate as PEM.
 
   SERIAL  hexadecimal, with or without colons`,
-		Example: "  payca cert show 4c1f60e39a…", Args: exactly("SERIAL"),
+		Example: "  payca cert show $SERIAL", Args: exactly("SERIAL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.operator()
 			if err != nil {

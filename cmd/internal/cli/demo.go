@@ -24,7 +24,7 @@ func newDemoCommand(a *app) *cobra.Command {
 merchant, gateway and bank talk by mutual TLS, try a wrong role and a certificate
 made with a stolen CA key, revoke the merchant, and show that it is refused. The exit
 status is 0 only if all of it happened.`,
-		Example: "  payca demo\n  payca demo --keep ./network && payca serve --dir ./network",
+		Example: "  payca demo --keep network",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDemo(cmd.Context(), cmd, a, file, keep)

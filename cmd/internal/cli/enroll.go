@@ -29,7 +29,7 @@ kept, or renewed if it is due; so the command can be repeated.
 
   TOKEN  what payca token create printed; - reads it from standard input, and
          without it PAYCA_TOKEN is used`,
-		Example: "  payca enroll - < token",
+		Example: "  payca enroll - <token.txt",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := a.tokenText(args)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,8 +27,12 @@ func (a *app) show(v any, text func(io.Writer)) error {
 	}
 	var b bytes.Buffer
 	text(&b)
-	_, err := io.WriteString(a.out, printable(b.String()))
-	return err
+	for line := range strings.Lines(b.String()) {
+		if _, err := io.WriteString(a.out, printable(strings.TrimSuffix(line, "\n"))+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fail is an error with an exit code and a hint, "" for none.

@@ -31,7 +31,8 @@ func (a *app) storyf(format string, args ...any) {
 	}
 }
 
-// report writes the error, and the hint if it has one, to standard error.
+// report writes the error, and the hint if it has one, to standard error. The
+// further lines of an error are indented, so that none can pass for a hint.
 func (a *app) report(err error) {
 	if errors.Is(err, errShown) {
 		return
@@ -40,7 +41,12 @@ func (a *app) report(err error) {
 	if a.colour() {
 		label = "\x1b[1;31m" + label + "\x1b[0m"
 	}
-	fmt.Fprintln(a.err, label, printable(err.Error()))
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i > 0 {
+			label = "      "
+		}
+		fmt.Fprintln(a.err, label, printable(line))
+	}
 	if e, ok := errors.AsType[*exitError](err); ok && e.hint != "" {
 		fmt.Fprintln(a.err, "payca: hint:", printable(e.hint))
 	}
@@ -62,18 +68,17 @@ func (a *app) colour() bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// printable escapes what could move the cursor or reorder the text of a
-// terminal: control and format characters and bytes that are not UTF-8. Line feeds stay.
+// printable escapes what could forge a line, move the cursor or reorder text on a
+// terminal: control and format characters, and bytes that are not UTF-8.
 func printable(s string) string {
-	safe := func(r rune) bool { return r == '\n' || unicode.IsPrint(r) }
-	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) || r == unicode.ReplacementChar }) < 0 {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) < 0 {
 		return s
 	}
 	var b strings.Builder
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		piece := s[:size]
-		if safe(r) && piece == string(r) {
+		if unicode.IsPrint(r) && piece == string(r) {
 			b.WriteString(piece)
 		} else {
 			quoted := strconv.QuoteToASCII(piece)

@@ -30,7 +30,7 @@ func newPartyAddCommand(a *app) *cobra.Command {
 that a certificate request asks for beyond it.
 
   ID  id of the party: lower-case letters, digits, dots and hyphens, at most 63`,
-		Example: `  payca party add shop1 --role merchant --name "Acme Computers" --dns shop.example.test`,
+		Example: `  payca party add shop1 --role merchant --name 'Acme Computers' --dns shop.example.test`,
 		Args:    exactly("ID"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, a, args[0]) },
 	}

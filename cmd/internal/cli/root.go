@@ -82,9 +82,8 @@ merchants, gateways and banks of a payment network.
 
 Exit codes: 0 done or nothing to do, 1 failure, 2 usage, 3 due for renewal,
 4 refused by the CA, 5 not valid (expired, revoked, wrong role), 6 CA unreachable.`,
-		SilenceUsage:               true,
-		SilenceErrors:              true,
-		SuggestionsMinimumDistance: 2,
+		SilenceUsage:  true,
+		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.command = cmd.CommandPath()
 			return a.applyEnv(cmd)
@@ -130,6 +129,8 @@ func (a *app) newCommand(c *cobra.Command, o options) *cobra.Command {
 func (a *app) finish(c *cobra.Command) {
 	if !c.Runnable() {
 		c.Args = cobra.ArbitraryArgs
+		c.DisableFlagsInUseLine = true
+		c.SuggestionsMinimumDistance = 2
 		c.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

@@ -32,7 +32,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 carries, the CA that issued it, and its revocation. Exit status 5 if any of it fails.
 
   WHAT  a certificate file (leaf first, then its issuer), or https://HOST:PORT`,
-		Example: "  payca verify https://gateway.example.test:9443 --role gateway",
+		Example: "  payca verify shop1/cert.pem --role merchant",
 		Args:    exactly("WHAT"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, a, args[0]) },
 	}

@@ -1,0 +1,108 @@
+package cli_test
+
+import (
+	"errors"
+	"flag"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/payca/payca/cmd/internal/cli"
+)
+
+// update rewrites the golden files within the scripts: go test ./cmd/internal/cli -update.
+var update = flag.Bool("update", false, "rewrite the golden files of the scripts")
+
+// TestMain lets scripts, and the console blocks of the README, run this program as payca.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"payca": func() { os.Exit(cli.Main()) }})
+}
+
+// TestScripts runs testdata/script/*.txtar. A script finds the fixed certificates in $PKI and
+// the networks in $NETWORKS, and two free ports in $HTTPS and $HTTP; "code N COMMAND" runs a command that must end with exit code N.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs(filepath.Join("..", "..", "..", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join(root, "script"),
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("PKI", filepath.Join(root, "pki"))
+			env.Setenv("NETWORKS", filepath.Join(root, "networks"))
+			return freePorts(env)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "fields": fields},
+	})
+}
+
+// code runs "code N payca ARGS...": the command must end with exit code N.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("got exit code %d, want %s", got, args[0])
+	}
+}
+
+// freePorts finds two ports that nobody listens on.
+func freePorts(env *testscript.Env) error {
+	for _, name := range []string{"HTTPS", "HTTP"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = l.Close() }()
+		env.Setenv(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	return nil
+}
+
+// ready runs "ready PORT": it waits until something answers on the loopback port.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready PORT")
+	}
+	for range 200 {
+		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", args[0]))
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("nothing answers on port %s after 10 s", args[0])
+}
+
+// fields runs "fields VAR FILE N": it puts the Nth word of the file, from 0, into VAR.
+func fields(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: fields VAR FILE N")
+	}
+	words := strings.Fields(ts.ReadFile(args[1]))
+	n, err := strconv.Atoi(args[2])
+	if err != nil || n >= len(words) {
+		ts.Fatalf("word %s of %d", args[2], len(words))
+	}
+	ts.Setenv(args[0], words[n])
+}
