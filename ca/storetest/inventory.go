@@ -27,6 +27,14 @@ var inventory = []sentence{
 		}
 	}},
 	{"a filter selects what it says, in the order of the log", testFilters},
+	{"a cursor past the last certificate selects nothing", func(t *testing.T, w *world) {
+		r := w.mustIssue(t, nil)
+		for _, after := range []uint64{r.Index, r.Index + 1, 1<<63 - 1, 1<<64 - 1} {
+			if got := all(t, w.Certificates(t.Context(), ca.Filter{From: true, After: after})); len(got) != 0 {
+				t.Errorf("after %d: got %d certificates, want none", after, len(got))
+			}
+		}
+	}},
 	{"a caller may write while it iterates, and stop early", func(t *testing.T, w *world) {
 		for range 3 {
 			w.mustIssue(t, nil)
