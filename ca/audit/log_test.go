@@ -45,6 +45,11 @@ func TestNewTakesTheOriginsThatANoteCarries(t *testing.T) {
 		{"a line feed", "pay.example\n7", false},
 		{"a carriage return", "pay.example\r", false},
 		{"a tab", "pay\texample", false},
+		{"a form feed", "pay\fexample", false},
+		{"a no-break space", "pay\u00a0example", false},
+		{"a line separator", "pay\u2028example", false},
+		{"a control character", "pay\x01example", false},
+		{"octets that are not UTF-8", "pay\xffexample", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
