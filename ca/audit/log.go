@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unicode"
@@ -161,6 +162,9 @@ func ParseEvent(leaf []byte) (Event, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&event); err != nil {
 		return Event{}, fmt.Errorf("decoding an audit event: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Event{}, errors.New("decoding an audit event: want nothing after it")
 	}
 	return event, nil
 }

@@ -162,7 +162,7 @@ func TestAnEventIsOneLineWhateverItsFieldsHold(t *testing.T) {
 func TestParseEventRefuses(t *testing.T) {
 	t.Parallel()
 	for name, leaf := range map[string]string{
-		"nothing": "", "no JSON": "x", "a list": "[]", "an unknown member": `{"kind":"x","more":1}`,
+		"nothing": "", "no JSON": "x", "a list": "[]", "an unknown member": `{"kind":"x","more":1}`, "a second event": `{"kind":"x"}{"kind":"y"}`,
 	} {
 		if got, err := audit.ParseEvent([]byte(leaf)); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, got)
