@@ -50,9 +50,10 @@ func Verify(ctx context.Context, r Reader, verifierKey string) (Report, error) {
 		if len(leaves) == 0 {
 			break
 		}
-		if tree.size+uint64(len(leaves)) > head.Size {
+		if tree.size == head.Size {
 			return Report{}, &Corruption{Index: head.Size, What: fmt.Sprintf("is past the end that the signed head gives, %d entries", head.Size)}
 		}
+		leaves = leaves[:min(uint64(len(leaves)), head.Size-tree.size)]
 		if err := tree.add(ctx, r, leaves); err != nil {
 			return Report{}, err
 		}

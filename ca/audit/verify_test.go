@@ -58,6 +58,12 @@ func TestVerifyNamesTheFirstBadPlace(t *testing.T) {
 				m.hashes[0] = tlog.RecordHash(m.leaves[0])
 			}, uint64(size)},
 			{"two bad places", func(m *memory) { m.leaves[last], m.leaves[0] = []byte("{}"), []byte("{}") }, 0},
+			{"a leaf changed and one too many", func(m *memory) {
+				m.leaves[0] = []byte("{}")
+				if _, err := log.Append(m, audit.Event{}); err != nil {
+					t.Fatal(err)
+				}
+			}, 0},
 		} {
 			m := sound.clone()
 			tt.damage(m)
