@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -73,6 +74,42 @@ func TestVerifyNamesTheFirstBadPlace(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestVerifyFollowsALogThatGrows(t *testing.T) {
+	t.Parallel()
+	log := newLog(t, "pay.example/ca", 1)
+	for _, size := range []int{0, 1, 5, 1000} {
+		m := filled(t, log, size)
+		g := &growing{memory: m, left: 3, grow: func() {
+			if _, err := log.Append(m, audit.Event{Kind: audit.Started}, audit.Event{Kind: audit.Started}); err != nil {
+				t.Error(err)
+			}
+			if _, err := log.Seal(m); err != nil {
+				t.Error(err)
+			}
+		}}
+		got, err := audit.Verify(t.Context(), g, log.VerifierKey())
+		if want, _ := tlog.TreeHash(int64(size+6), m); err != nil || got != (audit.Report{Size: uint64(size + 6), Root: want}) {
+			t.Errorf("from %d: got %+v, %v, want %d entries with root %s", size, got, err, size+6, want)
+		}
+	}
+}
+
+// A growing log grows a few times, each after its head was read.
+type growing struct {
+	*memory
+	left int
+	grow func()
+}
+
+func (g *growing) Head(ctx context.Context) ([]byte, error) {
+	head, err := g.memory.Head(ctx)
+	if g.left > 0 {
+		g.left--
+		g.grow()
+	}
+	return head, err
 }
 
 func TestVerifyRefusesAnotherKeysHead(t *testing.T) {

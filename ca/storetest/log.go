@@ -99,7 +99,7 @@ func testMixed(t *testing.T, w *world) {
 	var read error
 	readers.Go(func() {
 		for ctx.Err() == nil {
-			_, verified := audit.Verify(t.Context(), snapshotOf(w.Log()), w.key)
+			_, verified := audit.Verify(t.Context(), w.Log(), w.key)
 			last := int64(-1)
 			for r, err := range w.Certificates(t.Context(), ca.Filter{}) {
 				if err == nil && int64(r.Index) <= last {
@@ -155,28 +155,4 @@ func (w *world) one(ctx context.Context, id string) error {
 	steps = append(steps, err, w.Revoke(ctx, revocationOf(record, ca.KeyCompromise), event(audit.CertificateRevoked, record.Serial)))
 	_, err = w.NextCRLNumber(ctx, payment, audit.Event{Time: epoch, Kind: audit.CRLSigned})
 	return errors.Join(append(steps, err)...)
-}
-
-// A pinned is a log as it was when its head was read, for Verify while others write.
-type pinned struct {
-	audit.Reader
-	size uint64
-}
-
-func snapshotOf(r audit.Reader) audit.Reader { return &pinned{Reader: r} }
-
-// Head implements audit.Reader and remembers the size.
-func (p *pinned) Head(ctx context.Context) ([]byte, error) {
-	head, err := p.Reader.Head(ctx)
-	if err != nil || len(head) == 0 {
-		return head, err
-	}
-	var origin string
-	_, err = fmt.Sscanf(string(head), "%s\n%d\n", &origin, &p.size)
-	return head, err
-}
-
-// Leaves implements audit.Reader.
-func (p *pinned) Leaves(ctx context.Context, from uint64, limit int) ([][]byte, error) {
-	return p.Reader.Leaves(ctx, from, int(min(uint64(limit), p.size-from)))
 }
