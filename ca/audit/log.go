@@ -11,8 +11,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -41,11 +44,14 @@ func New(cfg Config) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("audit log: signer is %T, want Ed25519", cfg.Signer.Public())
 	}
-	if cfg.Origin == "" || strings.ContainsAny(cfg.Origin, "+ \t\r\n") {
+	if cfg.Origin == "" || !utf8.ValidString(cfg.Origin) || strings.ContainsFunc(cfg.Origin, unfit) {
 		return nil, fmt.Errorf("audit log: origin %q, want a name without spaces or plus signs", cfg.Origin)
 	}
 	return &Log{origin: cfg.Origin, signer: headSigner{name: cfg.Origin, key: cfg.Signer, public: public}}, nil
 }
+
+// unfit says whether a note has no room for the character in a name.
+func unfit(r rune) bool { return r == '+' || unicode.IsSpace(r) || unicode.IsControl(r) }
 
 // Append adds events as the next leaves and returns the index of the first.
 func (l *Log) Append(tx Tx, events ...Event) (first uint64, err error) {
@@ -156,6 +162,9 @@ func ParseEvent(leaf []byte) (Event, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&event); err != nil {
 		return Event{}, fmt.Errorf("decoding an audit event: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Event{}, errors.New("decoding an audit event: want nothing after it")
 	}
 	return event, nil
 }

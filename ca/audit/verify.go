@@ -29,17 +29,12 @@ func (c *Corruption) Error() string { return fmt.Sprintf("audit log, entry %d: %
 // it with the signed head. It returns *[Corruption] for the first bad place: a
 // leaf that differs from its stored hash (changed, removed or swapped), leaves that the
 // head counts but the log lacks, or the other way round. A head that was not
-// signed with the key is an error too.
+// signed with the key is an error too. The log may grow meanwhile: each head that
+// is read is compared, and the report is about the last.
 func Verify(ctx context.Context, r Reader, verifierKey string) (Report, error) {
-	signed, err := r.Head(ctx)
+	head, err := readHead(ctx, r, verifierKey)
 	if err != nil {
-		return Report{}, fmt.Errorf("reading the head of the audit log: %w", err)
-	}
-	var head Head
-	if len(signed) > 0 {
-		if head, err = ParseHead(signed, verifierKey); err != nil {
-			return Report{}, err
-		}
+		return Report{}, err
 	}
 	var tree frontier
 	for {
@@ -50,9 +45,19 @@ func Verify(ctx context.Context, r Reader, verifierKey string) (Report, error) {
 		if len(leaves) == 0 {
 			break
 		}
-		if tree.size+uint64(len(leaves)) > head.Size {
+		if tree.size == head.Size {
+			// The log may have grown; a head read after a leaf counts it.
+			if err := head.wantRoot(tree); err != nil {
+				return Report{}, err
+			}
+			if head, err = readHead(ctx, r, verifierKey); err != nil {
+				return Report{}, err
+			}
+		}
+		if tree.size >= head.Size {
 			return Report{}, &Corruption{Index: head.Size, What: fmt.Sprintf("is past the end that the signed head gives, %d entries", head.Size)}
 		}
+		leaves = leaves[:min(uint64(len(leaves)), head.Size-tree.size)]
 		if err := tree.add(ctx, r, leaves); err != nil {
 			return Report{}, err
 		}
@@ -60,11 +65,30 @@ func Verify(ctx context.Context, r Reader, verifierKey string) (Report, error) {
 	if tree.size < head.Size {
 		return Report{}, &Corruption{Index: tree.size, What: fmt.Sprintf("is missing: the signed head counts %d entries", head.Size)}
 	}
-	root := tree.root()
-	if len(signed) > 0 && root != head.Root {
-		return Report{}, &Corruption{Index: head.Size, What: fmt.Sprintf("root over the entries before it is %s, the signed head has %s", root, head.Root)}
+	if err := head.wantRoot(tree); err != nil {
+		return Report{}, err
 	}
-	return Report{Size: tree.size, Root: root}, nil
+	return Report{Size: tree.size, Root: tree.root()}, nil
+}
+
+// readHead reads and verifies the newest head; that of an empty log is zero.
+func readHead(ctx context.Context, r Reader, verifierKey string) (Head, error) {
+	signed, err := r.Head(ctx)
+	if err != nil {
+		return Head{}, fmt.Errorf("reading the head of the audit log: %w", err)
+	}
+	if len(signed) == 0 {
+		return Head{}, nil
+	}
+	return ParseHead(signed, verifierKey)
+}
+
+// wantRoot compares the tree with a head of its size.
+func (h Head) wantRoot(tree frontier) error {
+	if root := tree.root(); h.Origin != "" && root != h.Root {
+		return &Corruption{Index: h.Size, What: fmt.Sprintf("root over the entries before it is %s, the signed head has %s", root, h.Root)}
+	}
+	return nil
 }
 
 // A frontier is the right edge of a growing tree: one hash for every complete

@@ -77,7 +77,9 @@ func (s *Store) ByThumbprint(_ context.Context, thumbprint [32]byte) (record ca.
 func (s *Store) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Record, error] {
 	start := uint64(0)
 	if f.From {
-		start = f.After + 1
+		if start = f.After + 1; start == 0 { // After is the greatest index
+			return func(func(ca.Record, error) bool) {}
+		}
 	}
 	bucket, prefix := bucketCerts, []byte(nil)
 	switch {
