@@ -140,6 +140,7 @@ func (r *record) read(s *cryptobyte.String) bool {
 	ok := s.ReadASN1(&body, asn1.SEQUENCE) && body.ReadASN1Integer(&serial) &&
 		readTime(&body, &at) &&
 		body.ReadOptionalASN1(&exts, &present, asn1.SEQUENCE) && body.Empty()
+	serial = bytes.TrimLeft(serial, "\x00") // zero has no magnitude
 	if !ok || len(serial) == 0 || len(serial) > maxSerial {
 		return false
 	}

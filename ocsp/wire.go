@@ -31,7 +31,7 @@ type CertID struct {
 	Hash           crypto.Hash // 0 if it is none of SHA-1, SHA-256, SHA-384, SHA-512
 	IssuerNameHash []byte      // hash of the issuer's name, DER
 	IssuerKeyHash  []byte      // hash of the bits of the issuer's key
-	Serial         []byte      // magnitude, big endian, without leading zeros
+	Serial         []byte      // magnitude, big endian, without leading zeros; empty for zero
 
 	bare bool // the hash algorithm has no parameters, not even NULL
 }
@@ -143,6 +143,7 @@ func readCertID(s *cryptobyte.String, id *CertID) bool {
 	if !ok {
 		return false
 	}
+	id.Serial = bytes.TrimLeft(id.Serial, "\x00") // zero has no magnitude
 	id.IssuerNameHash, id.IssuerKeyHash, id.bare = name, key, algorithm.Empty()
 	switch string(oid) {
 	case oidSHA1:
