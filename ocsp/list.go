@@ -137,10 +137,9 @@ func (r *record) read(s *cryptobyte.String) bool {
 	var serial []byte
 	var at time.Time
 	var present bool
-	ok := s.ReadASN1(&body, asn1.SEQUENCE) && body.ReadASN1Integer(&serial) &&
+	ok := s.ReadASN1(&body, asn1.SEQUENCE) && readMagnitude(&body, &serial) &&
 		readTime(&body, &at) &&
 		body.ReadOptionalASN1(&exts, &present, asn1.SEQUENCE) && body.Empty()
-	serial = bytes.TrimLeft(serial, "\x00") // zero has no magnitude
 	if !ok || len(serial) == 0 || len(serial) > maxSerial {
 		return false
 	}
@@ -164,14 +163,6 @@ func (r *record) read(s *cryptobyte.String) bool {
 		r.reason = uint8(reason)
 	}
 	return true
-}
-
-// readTime reads a Time: UTCTime or GeneralizedTime.
-func readTime(s *cryptobyte.String, t *time.Time) bool {
-	if s.PeekASN1Tag(asn1.UTCTime) {
-		return s.ReadASN1UTCTime(t)
-	}
-	return s.ReadASN1GeneralizedTime(t)
 }
 
 // Len returns the number of entries.

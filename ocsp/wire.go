@@ -139,11 +139,10 @@ func readCertID(s *cryptobyte.String, id *CertID) bool {
 		algorithm.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) &&
 		body.ReadASN1(&name, asn1.OCTET_STRING) &&
 		body.ReadASN1(&key, asn1.OCTET_STRING) &&
-		body.ReadASN1Integer(&id.Serial) && body.Empty()
+		readMagnitude(&body, &id.Serial) && body.Empty()
 	if !ok {
 		return false
 	}
-	id.Serial = bytes.TrimLeft(id.Serial, "\x00") // zero has no magnitude
 	id.IssuerNameHash, id.IssuerKeyHash, id.bare = name, key, algorithm.Empty()
 	switch string(oid) {
 	case oidSHA1:
