@@ -128,6 +128,7 @@ func appendUTCTime(out []byte, t time.Time) []byte {
 
 // skipVersion1 reads an explicitly tagged version that may only be v1.
 func skipVersion1(s *cryptobyte.String) bool {
-	var version int
-	return s.ReadOptionalASN1Integer(&version, explicit(0), 0) && version == 0
+	var version cryptobyte.String
+	var present bool
+	return s.ReadOptionalASN1(&version, &present, explicit(0)) && (!present || string(version) == "\x02\x01\x00")
 }
