@@ -27,7 +27,11 @@ func TestDropEndsFlights(t *testing.T) {
 	g.status.Store(int64(ocsp.Revoked))
 	r.Drop("merchant", leaf.SerialNumber.Bytes())
 	go ask(after)
-	<-g.entered // a flight of its own
+	select {
+	case <-g.entered: // a flight of its own
+	case <-time.After(10 * time.Second):
+		t.Fatal("a request after Drop joined a flight from before")
+	}
 	g.open <- struct{}{}
 	g.open <- struct{}{}
 	if got := <-after; got != ocsp.Revoked {

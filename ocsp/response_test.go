@@ -183,15 +183,19 @@ func FuzzParseResponse(f *testing.F) {
 	}
 	f.Add(byName)
 	f.Add(xocsp.TryLaterErrorResponse)
-	stranger := newAuthority(f, "ca", "P-256")
 	f.Fuzz(func(t *testing.T, der []byte) {
 		resp, err := ocsp.ParseResponse(der)
 		if (resp == nil) != (err != nil) {
 			t.Fatalf("got %v and %v, want one of them", resp, err)
 		}
-		// Nobody but the CA makes an answer that is believed.
-		if v, err := ocsp.VerifyResponse(der, leaf, stranger.cert, ocsp.VerifyOptions{Now: epoch}); err == nil {
-			t.Errorf("got %+v, want an error", v)
+		if err != nil {
+			return
+		}
+		if (resp.ResponderName == nil) == (resp.ResponderKeyHash == nil) {
+			t.Errorf("got name %x and key %x, want one of them", resp.ResponderName, resp.ResponderKeyHash)
+		}
+		if !bytes.Contains(der, resp.TBS) || len(resp.Certificates) > 8 {
+			t.Errorf("got %d certificates and bytes %x that are not in %x", len(resp.Certificates), resp.TBS, der)
 		}
 	})
 }
