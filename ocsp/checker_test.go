@@ -276,8 +276,6 @@ func TestCheckerStaples(t *testing.T) {
 
 func TestCheckerRefusesBadResponders(t *testing.T) {
 	t.Parallel()
-	elsewhere := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(elsewhere.Close)
 	n := newNetwork(t)
 	twin := newAuthority(t, "merchant ca", "P-256")
 	s, foreign := n.ca.signer(t, "P-256"), twin.signer(t, "P-256")
@@ -293,6 +291,8 @@ func TestCheckerRefusesBadResponders(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	good := mustSign(t, s, epoch, nil, single)
+	elsewhere := httptest.NewServer(body(good))
+	t.Cleanup(elsewhere.Close)
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
@@ -314,14 +314,22 @@ func TestCheckerRefusesBadResponders(t *testing.T) {
 		}, "unknown"},
 		{"error status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = w.Write(good) }, "unknown"},
 		{"redirecting to another host", func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, elsewhere.URL, 302) }, "unknown"},
+		{"redirecting on its host", func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/moved" {
+				_, _ = w.Write(good)
+				return
+			}
+			http.Redirect(w, req, "/moved", 302)
+		}, "good by ocsp"},
 		{"redirecting in circles", func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.String(), 302) }, "unknown"},
 	}
 	for _, tt := range tests { // one after the other: they share the server
 		n.replace(tt.handler)
-		c := n.checker(t, func(cfg *ocsp.CheckerConfig) { cfg.Timeout = 200 * time.Millisecond })
-		if tt.name == "an honest one" {
-			c = n.checker(t, nil)
-		}
+		c := n.checker(t, func(cfg *ocsp.CheckerConfig) {
+			if tt.name == "slow" {
+				cfg.Timeout = 100 * time.Millisecond
+			}
+		})
 		if got := outcome(c.Check(t.Context(), leaf, n.ca.cert, nil)); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}

@@ -2,9 +2,11 @@ package ocsp_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"iter"
+	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -207,6 +209,12 @@ func TestParseCRLRefuses(t *testing.T) {
 			t.Errorf("%s: got nil, want an error", name)
 		}
 	}
+	last := bytes.LastIndex(good, []byte("\x2a\x86\x48\xce\x3d\x04\x03\x02"))
+	differ := bytes.Clone(good)
+	differ[last+7] = 3
+	if _, err := ocsp.ParseCRL(differ); err == nil {
+		t.Error("another algorithm outside than inside: got nil, want an error")
+	}
 	// One changed reason: the signature says so.
 	l, err = ocsp.ParseCRL(swap("\x0a\x01\x01", "\x0a\x01\x04"))
 	if err != nil {
@@ -214,6 +222,32 @@ func TestParseCRLRefuses(t *testing.T) {
 	}
 	if err := l.CheckSignatureFrom(ca.cert); err == nil {
 		t.Error("a changed entry: got nil, want an error")
+	}
+}
+
+func TestParseCRLTakesEntriesInAnyOrder(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "ca", "P-256")
+	template := &x509.RevocationList{Number: big.NewInt(3), ThisUpdate: epoch, NextUpdate: epoch.Add(time.Hour)}
+	for _, serial := range []int64{9, 300, 2, 70000, 5} {
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: big.NewInt(serial), RevocationTime: epoch, ReasonCode: 4})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, ca.cert, ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := ocsp.ParseCRL(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.CheckSignatureFrom(ca.cert); err != nil {
+		t.Error(err)
+	}
+	for _, e := range template.RevokedCertificateEntries {
+		if got, ok := l.Lookup(e.SerialNumber.Bytes()); !ok || got.Reason != 4 {
+			t.Errorf("serial %v: got %+v, %v, want reason 4", e.SerialNumber, got, ok)
+		}
 	}
 }
 

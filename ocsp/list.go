@@ -17,7 +17,6 @@ import (
 // concurrent reading.
 type List struct {
 	Issuer     []byte // Name of the issuer, DER
-	KeyID      []byte // key identifier of the issuer, nil if it gave none
 	Number     uint64 // CRLNumber
 	ThisUpdate time.Time
 	NextUpdate time.Time
@@ -90,12 +89,6 @@ func (l *List) parseExtensions(exts cryptobyte.String) error {
 		case oidCRLNumber:
 			ok = !numbered && e.value.ReadASN1Integer(&l.Number) && e.value.Empty()
 			numbered = true
-		case oidAuthKeyID:
-			var body, id cryptobyte.String
-			var present bool
-			ok = e.value.ReadASN1(&body, asn1.SEQUENCE) &&
-				body.ReadOptionalASN1(&id, &present, asn1.Tag(0).ContextSpecific())
-			l.KeyID = id
 		case oidDeltaCRL, oidIDP:
 			return errors.New("delta or partial list: want a full one")
 		default:
@@ -192,8 +185,6 @@ func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
 	switch {
 	case !bytes.Equal(l.Issuer, issuer.RawSubject):
 		return fmt.Errorf("CRL: want one issued by %q", issuer.Subject)
-	case l.KeyID != nil && len(issuer.SubjectKeyId) > 0 && !bytes.Equal(l.KeyID, issuer.SubjectKeyId):
-		return fmt.Errorf("CRL: issued with key %x, want %x", l.KeyID, issuer.SubjectKeyId)
 	case issuer.KeyUsage&x509.KeyUsageCRLSign == 0:
 		return fmt.Errorf("CRL: issuer %q: want key usage CRL sign", issuer.Subject)
 	}
@@ -205,5 +196,5 @@ func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
 
 // release lets the encoded list go. Signature and names cannot be checked any more.
 func (l *List) release() {
-	l.Issuer, l.KeyID, l.tbs, l.algorithm, l.signature = nil, nil, nil, nil, nil
+	l.Issuer, l.tbs, l.algorithm, l.signature = nil, nil, nil, nil
 }
