@@ -77,6 +77,13 @@ func TestVerifyResponseRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestVerifyResponseOptions(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "ca", "P-256")
+	leaf := ca.leaf(t, 1)
+	valid := mustSign(t, ca.signer(t, "P-256"), epoch, nil, fresh(t, leaf, ca.cert))
 	for name, opts := range map[string]ocsp.VerifyOptions{
 		"as it is":                    {Now: epoch, Hash: crypto.SHA256},
 		"any hash":                    {Now: epoch},
