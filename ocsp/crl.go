@@ -155,7 +155,7 @@ func appendEntry(out, serial []byte, e Entry) ([]byte, error) {
 	}
 	out = append(out, serial...)
 	if at.Year() < 2050 {
-		out = at.AppendFormat(append(out, 0x17, 13), "060102150405Z")
+		out = appendUTCTime(append(out, 0x17, 13), at)
 	} else {
 		out = at.AppendFormat(append(out, 0x18, 15), "20060102150405Z")
 	}

@@ -1,6 +1,9 @@
 package ocsp
 
 import (
+	"bytes"
+	"time"
+
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -76,8 +79,56 @@ func addInteger(b *cryptobyte.Builder, magnitude []byte) {
 	})
 }
 
+// readMagnitude reads a non-negative INTEGER, without leading zeros: nothing for zero.
+func readMagnitude(s *cryptobyte.String, out *[]byte) bool {
+	var n cryptobyte.String
+	if !s.ReadASN1(&n, asn1.INTEGER) || len(n) == 0 || n[0]&0x80 != 0 || len(n) > 1 && n[0] == 0 && n[1]&0x80 == 0 {
+		return false
+	}
+	*out = bytes.TrimLeft(n, "\x00")
+	return true
+}
+
+// readTime reads a Time (RFC 5280 section 4.1.2.5). CRLs hold so many UTCTimes
+// that the general parser is too slow for them.
+func readTime(s *cryptobyte.String, t *time.Time) bool {
+	if !s.PeekASN1Tag(asn1.UTCTime) {
+		return s.ReadASN1GeneralizedTime(t)
+	}
+	var text cryptobyte.String
+	if !s.ReadASN1(&text, asn1.UTCTime) || len(text) != len("yymmddhhmmssZ") || text[12] != 'Z' {
+		return false
+	}
+	var f [6]int
+	for i := range f {
+		tens, ones := text[2*i]-'0', text[2*i+1]-'0'
+		if tens > 9 || ones > 9 {
+			return false
+		}
+		f[i] = int(tens)*10 + int(ones)
+	}
+	year := 2000 + f[0]
+	if f[0] >= 50 {
+		year = 1900 + f[0]
+	}
+	*t = time.Date(year, time.Month(f[1]), f[2], f[3], f[4], f[5], 0, time.UTC)
+	// Fields out of range would have moved others.
+	return int(t.Month()) == f[1] && t.Day() == f[2] && t.Hour() == f[3] && t.Minute() == f[4] && t.Second() == f[5]
+}
+
+// appendUTCTime appends the content of a UTCTime.
+func appendUTCTime(out []byte, t time.Time) []byte {
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	for _, n := range [...]int{year % 100, int(month), day, hour, minute, second} {
+		out = append(out, byte('0'+n/10), byte('0'+n%10))
+	}
+	return append(out, 'Z')
+}
+
 // skipVersion1 reads an explicitly tagged version that may only be v1.
 func skipVersion1(s *cryptobyte.String) bool {
-	var version int
-	return s.ReadOptionalASN1Integer(&version, explicit(0), 0) && version == 0
+	var version cryptobyte.String
+	var present bool
+	return s.ReadOptionalASN1(&version, &present, explicit(0)) && (!present || string(version) == "\x02\x01\x00")
 }

@@ -18,7 +18,6 @@ import (
 // concurrent reading.
 type List struct {
 	Issuer     []byte // Name of the issuer, DER
-	KeyID      []byte // key identifier of the issuer, nil if it gave none
 	Number     uint64 // CRLNumber
 	ThisUpdate time.Time
 	NextUpdate time.Time
@@ -91,12 +90,6 @@ func (l *List) parseExtensions(exts cryptobyte.String) error {
 		case oidCRLNumber:
 			ok = !numbered && e.value.ReadASN1Integer(&l.Number) && e.value.Empty()
 			numbered = true
-		case oidAuthKeyID:
-			var body, id cryptobyte.String
-			var present bool
-			ok = e.value.ReadASN1(&body, asn1.SEQUENCE) &&
-				body.ReadOptionalASN1(&id, &present, asn1.Tag(0).ContextSpecific())
-			l.KeyID = id
 		case oidDeltaCRL, oidIDP:
 			return errors.New("delta or partial list: want a full one")
 		default:
@@ -138,7 +131,7 @@ func (r *record) read(s *cryptobyte.String) bool {
 	var serial []byte
 	var at time.Time
 	var present bool
-	ok := s.ReadASN1(&body, asn1.SEQUENCE) && body.ReadASN1Integer(&serial) &&
+	ok := s.ReadASN1(&body, asn1.SEQUENCE) && readMagnitude(&body, &serial) &&
 		readTime(&body, &at) &&
 		body.ReadOptionalASN1(&exts, &present, asn1.SEQUENCE) && body.Empty()
 	if !ok || len(serial) == 0 || len(serial) > maxSerial {
@@ -164,14 +157,6 @@ func (r *record) read(s *cryptobyte.String) bool {
 		r.reason = uint8(reason)
 	}
 	return true
-}
-
-// readTime reads a Time: UTCTime or GeneralizedTime.
-func readTime(s *cryptobyte.String, t *time.Time) bool {
-	if s.PeekASN1Tag(asn1.UTCTime) {
-		return s.ReadASN1UTCTime(t)
-	}
-	return s.ReadASN1GeneralizedTime(t)
 }
 
 // Len returns the number of entries.
@@ -201,8 +186,6 @@ func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
 	switch {
 	case !bytes.Equal(l.Issuer, issuer.RawSubject):
 		return fmt.Errorf("CRL: want one issued by %q", issuer.Subject)
-	case l.KeyID != nil && len(issuer.SubjectKeyId) > 0 && !bytes.Equal(l.KeyID, issuer.SubjectKeyId):
-		return fmt.Errorf("CRL: issued with key %x, want %x", l.KeyID, issuer.SubjectKeyId)
 	case issuer.KeyUsage&x509.KeyUsageCRLSign == 0:
 		return fmt.Errorf("CRL: issuer %q: want key usage CRL sign", issuer.Subject)
 	}
@@ -214,7 +197,7 @@ func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
 
 // release lets the encoded list go. Signature and names cannot be checked any more.
 func (l *List) release() {
-	l.Issuer, l.KeyID, l.tbs, l.algorithm, l.signature = nil, nil, nil, nil, nil
+	l.Issuer, l.tbs, l.algorithm, l.signature = nil, nil, nil, nil
 }
 
 // All yields the entries by ascending serial.

@@ -31,7 +31,7 @@ type CertID struct {
 	Hash           crypto.Hash // 0 if it is none of SHA-1, SHA-256, SHA-384, SHA-512
 	IssuerNameHash []byte      // hash of the issuer's name, DER
 	IssuerKeyHash  []byte      // hash of the bits of the issuer's key
-	Serial         []byte      // magnitude, big endian, without leading zeros
+	Serial         []byte      // magnitude, big endian, without leading zeros; empty for zero
 
 	bare bool // the hash algorithm has no parameters, not even NULL
 }
@@ -139,7 +139,7 @@ func readCertID(s *cryptobyte.String, id *CertID) bool {
 		algorithm.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) &&
 		body.ReadASN1(&name, asn1.OCTET_STRING) &&
 		body.ReadASN1(&key, asn1.OCTET_STRING) &&
-		body.ReadASN1Integer(&id.Serial) && body.Empty()
+		readMagnitude(&body, &id.Serial) && body.Empty()
 	if !ok {
 		return false
 	}
