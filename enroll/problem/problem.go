@@ -1,11 +1,11 @@
 package problem
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -14,26 +14,27 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// TypeBase is the start of every type URI; the name of the problem follows.
+// TypeBase is what every type URI starts with; the name of the error follows.
 const TypeBase = "https://payca.dev/errors/"
 
-// mediaType is that of RFC 9457.
-const mediaType = "application/problem+json"
+// ContentType is the media type of a problem document (RFC 9457 section 3).
+const ContentType = "application/problem+json"
 
-// maxDocument bounds what Read reads.
-const maxDocument = 64 << 10
+// requestIDHeader carries the id of a request, a UUID, in both directions.
+const requestIDHeader = "X-Request-Id"
 
-// A Problem is a problem document, and on the client's side the error that it means.
+// A Problem is a problem document (RFC 9457). As an error it is what a client
+// got from [Read].
 type Problem struct {
-	Type       string      `json:"type"`
-	Title      string      `json:"title"`
-	Status     int         `json:"status"`
-	Detail     string      `json:"detail,omitempty"`
-	Instance   string      `json:"instance,omitempty"`
-	Violations []Violation `json:"violations,omitempty"`
+	Type       string      `json:"type"`                 // TypeBase and the name of the error
+	Title      string      `json:"title"`                // the name in words
+	Status     int         `json:"status"`               // the HTTP status
+	Detail     string      `json:"detail,omitempty"`     // what was wrong this time, for the caller
+	Instance   string      `json:"instance,omitempty"`   // urn:uuid of the request
+	Violations []Violation `json:"violations,omitempty"` // every rule that was broken
 }
 
-// A Violation is one broken rule of a refused request; see policy.Violation.
+// A Violation is one broken rule: as policy.Violation.
 type Violation struct {
 	Rule  string `json:"rule"`
 	Field string `json:"field"`
@@ -41,105 +42,195 @@ type Violation struct {
 	Want  string `json:"want"`
 }
 
-// Error returns the detail.
+// Error returns the detail, or the violations, or the title if there is none.
 func (p *Problem) Error() string {
-	if p.Detail == "" {
-		return p.Title
+	switch {
+	case len(p.Violations) > 0:
+		parts := make([]string, len(p.Violations))
+		for i, v := range p.Violations {
+			parts[i] = v.Rule + ": " + v.Field + " is " + v.Got + ", want " + v.Want
+		}
+		return strings.Join(parts, "; ")
+	case p.Detail != "":
+		return p.Detail
 	}
-	return p.Detail
+	return fmt.Sprintf("HTTP status %d: %s", p.Status, p.Title)
 }
 
-// Name returns the last part of the type, such as token-used.
-func (p *Problem) Name() string { return strings.TrimPrefix(p.Type, TypeBase) }
+// Name returns the name of the error, "" if the type is not one of ours.
+func (p *Problem) Name() string {
+	name, ours := strings.CutPrefix(p.Type, TypeBase)
+	if !ours {
+		return ""
+	}
+	return name
+}
 
-// An Error is an error that knows how it looks to a client.
+// An Error is an error that says how it is to be answered.
 type Error struct {
-	Status int    // HTTP status
-	Name   string // of the problem type: "token-used"
-	Detail string // for the caller; "" for the words of Err
-	Err    error  // the cause, nil for none
-
-	violations []Violation
+	Status int    // HTTP status, 400 to 599
+	Name   string // of the type URI: lower case with hyphens
+	Detail string // for the caller; the text of Err if it is empty and Status is below 500
+	Err    error  // the cause, may be nil; violations in it are listed in the document
 }
 
-// Error returns the detail.
+// Error returns the name, the detail and the cause.
 func (e *Error) Error() string {
-	if e.Detail == "" && e.Err != nil {
-		return e.Err.Error()
+	text := e.Name
+	if e.Detail != "" {
+		text += ": " + e.Detail
 	}
-	return e.Detail
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// A Mapper says how an error looks to a client, nil if it does not know.
+// Errorf returns an *[Error] with that detail; %w in the format sets its cause,
+// whose text is then part of the detail.
+func Errorf(status int, name, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Status: status, Name: name, Detail: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// A Mapper says how an error of some package is to be answered, nil if it does not know it.
 type Mapper func(error) *Error
 
-// A Writer writes problem documents.
+// A Writer answers with problem documents.
 type Writer struct {
-	Mappers []Mapper     // asked in order, after what this package knows itself
-	Logger  *slog.Logger // nil for none
+	Mappers []Mapper     // asked in this order, after *Error and before everything else
+	Logger  *slog.Logger // gets every error once; nil for none
 }
 
-// Handler runs f and writes the error that it returns.
-func Handler(w Writer, f func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if err := f(rw, r); err != nil {
-			w.Write(rw, r, err)
+// Write answers the request with the document for err. Headers that were set
+// before, such as Allow or Retry-After, are sent along. Nothing may have been
+// written to w yet.
+func (wr Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
+	answer := wr.answer(err)
+	id := requestID(w, r)
+	doc := Problem{
+		Type: TypeBase + answer.Name, Title: strings.ReplaceAll(answer.Name, "-", " "),
+		Status: answer.Status, Detail: answer.Detail, Instance: "urn:uuid:" + id,
+	}
+	if answer.Status < 500 {
+		doc.Violations = violations(answer)
+		if doc.Detail == "" && answer.Err != nil {
+			doc.Detail = answer.Err.Error()
 		}
-	})
+	}
+	wr.log(r, id, answer.Status, err)
+	body, err := json.Marshal(doc)
+	if err != nil { // a document of texts and a number cannot fail
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Del("Content-Length")
+	h.Set("Content-Type", ContentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(answer.Status)
+	w.Write(append(body, '\n')) //nolint:errcheck // a caller who has gone needs no answer
 }
 
-// Write answers a request with an error.
-func (w Writer) Write(rw http.ResponseWriter, r *http.Request, err error) {
-	e := w.resolve(err)
-	id := "urn:payca:request:" + strings.ToLower(rand.Text())
-	if e.Status >= http.StatusInternalServerError && w.Logger != nil {
-		w.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
-			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err))
-	}
-	document := Problem{
-		Type: TypeBase + e.Name, Title: strings.ReplaceAll(e.Name, "-", " "), Status: e.Status,
-		Detail: e.Error(), Instance: id, Violations: e.violations,
-	}
-	header := rw.Header()
-	header.Set("Content-Type", mediaType)
-	header.Set("Cache-Control", "no-store")
-	rw.WriteHeader(e.Status)
-	_ = json.NewEncoder(rw).Encode(document)
-}
-
-func (w Writer) resolve(err error) *Error {
-	var known *Error
-	var strict *strictjson.Error
-	if errors.As(err, &known) {
-		return known
-	}
-	if violations := policy.ViolationsOf(err); violations != nil {
-		e := &Error{Status: http.StatusForbidden, Name: "policy-violation", Err: violations}
-		for _, v := range violations {
-			e.violations = append(e.violations, Violation(*v))
-		}
+// answer finds out how err is to be answered.
+func (wr Writer) answer(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok && e.Status >= 400 && e.Status < 600 && e.Name != "" {
 		return e
 	}
-	if errors.As(err, &strict) {
-		return &Error{Status: strict.Status, Name: "bad-request", Err: strict}
-	}
-	for _, mapper := range w.Mappers {
+	for _, mapper := range wr.Mappers {
 		if e := mapper(err); e != nil {
 			return e
 		}
 	}
-	return &Error{Status: http.StatusInternalServerError, Name: "internal-error", Detail: "internal error"}
+	if vs := policy.ViolationsOf(err); vs != nil {
+		return &Error{Status: http.StatusForbidden, Name: "policy-violation", Err: vs}
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return Errorf(http.StatusRequestEntityTooLarge, "too-large", "the body has more than %d bytes", tooLarge.Limit)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &Error{Status: http.StatusServiceUnavailable, Name: "timeout", Detail: "the request was not finished in time; its effect is unknown"}
+	}
+	return &Error{Status: http.StatusInternalServerError, Name: "internal-error", Detail: "internal error", Err: err}
 }
 
-// Read returns the problem that a response carries, or one made from its status.
-func Read(resp *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument))
-	p := &Problem{}
-	if err == nil && strings.HasPrefix(resp.Header.Get("Content-Type"), mediaType) && json.Unmarshal(body, p) == nil && p.Type != "" {
-		return p
+// violations lists the broken rules that an error carries.
+func violations(err error) []Violation {
+	if e, ok := errors.AsType[*strictjson.Error](err); ok {
+		return []Violation{{Rule: e.Rule, Field: e.Field, Got: e.Got, Want: e.Want}}
 	}
-	return &Problem{Type: "about:blank", Title: http.StatusText(resp.StatusCode), Status: resp.StatusCode, Detail: fmt.Sprintf("the server answers %s", resp.Status)}
+	var list []Violation
+	for _, v := range policy.ViolationsOf(err) {
+		list = append(list, Violation{Rule: v.Rule, Field: v.Field, Got: v.Got, Want: v.Want})
+	}
+	return list
+}
+
+func (wr Writer) log(r *http.Request, id string, status int, err error) {
+	if wr.Logger == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if status >= 500 {
+		level = slog.LevelError
+	}
+	wr.Logger.LogAttrs(r.Context(), level, "request refused",
+		slog.String("request_id", id), slog.Int("status", status),
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err))
+}
+
+// requestID returns the id of the request and puts it into the answer: the
+// caller's if it is a UUID, else a new one.
+func requestID(w http.ResponseWriter, r *http.Request) string {
+	if id := w.Header().Get(requestIDHeader); isUUID(id) {
+		return id
+	}
+	id := r.Header.Get(requestIDHeader)
+	if !isUUID(id) {
+		id = newUUID()
+	}
+	w.Header().Set(requestIDHeader, id)
+	return id
+}
+
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range s {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// newUUID returns a random UUID (RFC 9562 version 4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Handler runs f for each request and answers with the error that it returns. f must
+// return an error only before it has written.
+func Handler(w Writer, f func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		requestID(rw, r)
+		if err := f(rw, r); err != nil {
+			w.Write(rw, r, err)
+		}
+	})
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
-	"github.com/payca/payca/enroll/strictjson"
 	"github.com/payca/payca/policy"
 )
 
@@ -101,7 +100,7 @@ func (s *server) only(method string, next http.Handler) http.Handler {
 // enroll redeems a token.
 func (s *server) enroll(w http.ResponseWriter, r *http.Request) error {
 	var req enroll.EnrollRequest
-	if err := strictjson.DecodeRequest(r, bodyLimit, &req); err != nil {
+	if err := problem.DecodeJSON(r, bodyLimit, &req); err != nil {
 		return err
 	}
 	token, err := enroll.VerifyToken(req.Token, s.cfg.TokenKey, s.cfg.Now())
@@ -123,9 +122,10 @@ func tokenProblem(err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	status := http.StatusUnauthorized
-	if refused.Rule == "token-form" {
-		status = http.StatusBadRequest
+	status := http.StatusBadRequest
+	switch refused.Rule {
+	case "token-key", "token-signature", "token-time":
+		status = http.StatusUnauthorized
 	}
 	return &problem.Error{Status: status, Name: refused.Rule, Err: err}
 }
@@ -137,7 +137,7 @@ func (s *server) renew(w http.ResponseWriter, r *http.Request) error {
 		return errors.New("renewal behind no identity middleware")
 	}
 	var req enroll.RenewRequest
-	if err := strictjson.DecodeRequest(r, bodyLimit, &req); err != nil {
+	if err := problem.DecodeJSON(r, bodyLimit, &req); err != nil {
 		return err
 	}
 	issued, err := s.cfg.Gate.Renew(r.Context(), peer.Leaf, Request{

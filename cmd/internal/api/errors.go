@@ -6,7 +6,6 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/enroll/problem"
-	"github.com/payca/payca/enroll/strictjson"
 )
 
 // MapError is the problem.Mapper for the errors of package ca. It returns nil
@@ -29,5 +28,5 @@ func MapError(err error) *problem.Error {
 
 // decode reads a strict JSON body.
 func decode(r *http.Request, v any) error {
-	return strictjson.DecodeRequest(r, bodyLimit, v)
+	return problem.DecodeJSON(r, bodyLimit, v)
 }

@@ -69,7 +69,7 @@ func explain(err error) error {
 // hintFor says what to do about a refusal.
 func hintFor(p *problem.Problem) string {
 	switch p.Name() {
-	case "token-used", "token-expired", "token-signature":
+	case "token-used", "token-time", "token-key", "token-signature":
 		return "ask for a new one: payca token create PARTY"
 	case "exists":
 		return "payca party show ID shows it"

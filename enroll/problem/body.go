@@ -1,0 +1,84 @@
+package problem
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/payca/payca/enroll/strictjson"
+)
+
+// DecodeJSON reads the body of a request, of at most limit bytes, into v as
+// [strictjson.Unmarshal] does. The error is an *[Error]: 415 "media-type" if the content
+// type is not application/json, 413 "too-large", or 400 "bad-json".
+func DecodeJSON(r *http.Request, limit int64, v any) error {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset, ok := params["charset"]; err != nil || media != "application/json" || ok && !strings.EqualFold(charset, "utf-8") {
+		return Errorf(http.StatusUnsupportedMediaType, "media-type", "content type is %q, want application/json", r.Header.Get("Content-Type"))
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
+		return Errorf(http.StatusUnsupportedMediaType, "media-type", "content encoding is %q, want none", encoding)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return Errorf(http.StatusRequestEntityTooLarge, "too-large", "the body has more than %d bytes", tooLarge.Limit)
+	}
+	if err != nil {
+		return &Error{Status: http.StatusBadRequest, Name: "bad-json", Detail: "the body ended early", Err: err}
+	}
+	if err := strictjson.Unmarshal(body, v); err != nil {
+		return &Error{Status: http.StatusBadRequest, Name: "bad-json", Err: err}
+	}
+	return nil
+}
+
+// maxProblem is how much of an answer [Read] reads.
+const maxProblem = 64 << 10
+
+// Read returns nil for a response of status 2xx, and for every other the *[Problem] that it
+// holds; one is made up for an answer that is no problem document. Control characters in
+// its texts are replaced, so that they can be shown. Read leaves the body for the caller to close.
+func Read(resp *http.Response) error {
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		return nil
+	}
+	p := &Problem{Type: "about:blank", Title: http.StatusText(resp.StatusCode), Status: resp.StatusCode}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return p
+	}
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case err == nil && media == ContentType:
+		var doc Problem // read leniently: a newer server may say more
+		if json.Unmarshal(body, &doc) == nil {
+			doc.Status = resp.StatusCode
+			p = &doc
+		}
+	case err == nil && media == "text/plain" && len(body) > 0:
+		line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+		p.Detail = fmt.Sprintf("HTTP status %d: %.200s", resp.StatusCode, line)
+	}
+	for _, text := range []*string{&p.Type, &p.Title, &p.Detail, &p.Instance} {
+		*text = printable(*text)
+	}
+	for i := range p.Violations {
+		v := &p.Violations[i]
+		v.Rule, v.Field, v.Got, v.Want = printable(v.Rule), printable(v.Field), printable(v.Got), printable(v.Want)
+	}
+	return p
+}
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
