@@ -24,7 +24,8 @@ const (
 // houseFaults returns where the tree breaks the rules of the house.
 func houseFaults(tree fs.FS) ([]string, error) {
 	var faults []string
-	documented := map[string]bool{} // by package directory
+	sources := map[string]int{}    // how many files a package has, without tests
+	comment := map[string]string{} // the file with the package's comment
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -51,24 +52,28 @@ func houseFaults(tree fs.FS) ([]string, error) {
 			return nil
 		}
 		dir := path.Dir(name)
-		documented[dir] = documented[dir] || isPackageDoc(path.Base(name), file)
+		sources[dir]++
+		if hasPackageDoc(file) && comment[dir] != "doc.go" {
+			comment[dir] = path.Base(name)
+		}
 		faults = append(faults, functionFaults(set, file)...)
 		return nil
 	})
-	for dir, ok := range documented {
-		if !ok {
+	for dir, n := range sources {
+		if comment[dir] != "doc.go" && (n > 1 || comment[dir] == "") {
 			faults = append(faults, dir+` has no doc.go that starts with "Package `+path.Base(dir)+` "`)
 		}
 	}
 	return faults, err
 }
 
-// isPackageDoc reports whether the file is where the package's comment belongs, and has it.
-func isPackageDoc(base string, file *ast.File) bool {
+// hasPackageDoc reports whether the file has a package comment in its usual words.
+func hasPackageDoc(file *ast.File) bool {
+	want := "Package " + file.Name.Name + " "
 	if file.Name.Name == "main" {
-		return base == "main.go" && strings.HasPrefix(file.Doc.Text(), "Command ")
+		want = "Command "
 	}
-	return base == "doc.go" && strings.HasPrefix(file.Doc.Text(), "Package "+file.Name.Name+" ")
+	return strings.HasPrefix(file.Doc.Text(), want)
 }
 
 func functionFaults(set *token.FileSet, file *ast.File) []string {
@@ -113,13 +118,18 @@ func TestEveryRuleOfTheHouseCanFail(t *testing.T) {
 	}{
 		{"a good package", "a/doc.go", doc, 0},
 		{"no package comment", "a/doc.go", "package a\n", 1},
-		{"a package comment elsewhere", "a/a.go", doc, 1},
+		{"a package comment in the only file", "a/a.go", doc, 0},
 		{"a long file", "a/doc.go", doc + strings.Repeat("\n", 400), 1},
 		{"a long function", "a/doc.go", doc + "func f() {" + strings.Repeat("\n", 60) + "}\n", 1},
 		{"an init function", "a/doc.go", doc + "func init() {}\n", 1},
 		{"a long test function", "a/a_test.go", "package a\nfunc f() {" + strings.Repeat("\n", 60) + "}\n", 0},
+		{"a package comment in another file than doc.go", "a/a.go", doc, 1},
 	} {
-		faults, err := houseFaults(fstest.MapFS{tt.file: {Data: []byte(tt.text)}})
+		tree := fstest.MapFS{tt.file: {Data: []byte(tt.text)}}
+		if strings.Contains(tt.name, "another file") {
+			tree["a/b.go"] = &fstest.MapFile{Data: []byte("package a\n")}
+		}
+		faults, err := houseFaults(tree)
 		if err != nil {
 			t.Fatal(err)
 		}

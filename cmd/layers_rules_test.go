@@ -70,9 +70,9 @@ var rules = []rule{
 		"what only tests need is imported only by tests",
 		func(sources []source) []string {
 			return each(sources, func(s source, imported string) bool {
-				aid := below(s.dir, "ca/storetest", "ca/catest")
-				return !s.test && !aid && (imported == "testing" || below(imported, "ca/storetest", "ca/catest") ||
-					below(imported, "golang.org/x/crypto/ocsp", "github.com/rogpeppe"))
+				needed := imported == "testing" || below(imported, aids...) ||
+					below(imported, "golang.org/x/crypto/ocsp", "github.com/rogpeppe")
+				return needed && !s.test && !below(s.dir, aids...)
 			})
 		},
 		tree(map[string][]string{"payment/a.go": {"ca/catest"}}),

@@ -22,7 +22,7 @@ const module = "github.com/payca/payca/"
 var order = []string{
 	"policy", "policy/rules", "ocsp", "policy/path",
 	"ca/audit", "ca", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
-	"enroll/strictjson", "enroll/problem", "enroll", "enroll/mtls", "enroll/server", "enroll/step",
+	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/server", "enroll/step",
 	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*",
 	"cmd/internal/*", "cmd/payca",
 }
@@ -44,6 +44,9 @@ var heavy = map[string][]string{
 
 // libraries are what programs of others import: they reach nothing heavy, not even through others.
 var libraries = []string{"policy", "ocsp", "enroll", "enroll/mtls", "payment"}
+
+// aids are the packages that exist for tests.
+var aids = []string{"ca/storetest", "ca/catest", "enroll/internal/testca"}
 
 // A source is the imports of one Go file.
 type source struct {

@@ -91,13 +91,15 @@ func (o *configShowOptions) validate(args []string) (err error) {
 }
 
 func (o *configShowOptions) run(context.Context) error {
-	c := config.Default("pay.example")
+	c, story := config.Default("pay.example"), "the defaults; pay.example stands for your network"
 	if !o.defaults {
 		var err error
 		if c, err = config.Load(o.file); err != nil {
 			return err
 		}
+		story = "from " + o.file
 	}
+	o.storyf("%s", story)
 	text, err := c.Marshal()
 	if err != nil {
 		return err

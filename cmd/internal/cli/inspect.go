@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -92,6 +93,9 @@ func (o *inspectOptions) read() ([]byte, error) {
 	return data, nil
 }
 
+// looksLikeToken tells a JSON Web Token: a JSON object in base64 begins with "eyJ".
+var looksLikeToken = regexp.MustCompile(`^eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]*$`)
+
 // errNothingKnown says that the bytes are none of what inspect reads.
 var errNothingKnown = errors.New("want a certificate, request, CRL, OCSP message, token or key, in PEM, DER or base64")
 
@@ -101,10 +105,12 @@ func inspect(data []byte) ([]*object, error) {
 		return inspectPEM(data)
 	}
 	text := bytes.TrimSpace(data)
-	if bytes.Count(text, []byte(".")) == 2 {
-		if token, err := inspectToken(string(text)); err == nil {
-			return []*object{token}, nil
+	if looksLikeToken.Match(text) {
+		token, err := inspectToken(string(text))
+		if err != nil {
+			return nil, err
 		}
+		return []*object{token}, nil
 	}
 	if der, err := base64.StdEncoding.DecodeString(string(text)); err == nil && len(der) > 0 {
 		data = der

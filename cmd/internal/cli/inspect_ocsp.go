@@ -3,17 +3,12 @@ package cli
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/ocsp"
 )
 
@@ -105,41 +100,22 @@ func reasonText(code int) string {
 	return ca.Reason(code).String()
 }
 
-// inspectToken reads the claims of a JSON Web Token (RFC 7519) in compact form. It verifies nothing.
-func inspectToken(token string) (*object, error) {
-	var members [2]map[string]json.RawMessage
-	for i, part := range strings.SplitN(token, ".", 3)[:2] {
-		raw, err := base64.RawURLEncoding.DecodeString(part)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(raw, &members[i]); err != nil {
-			return nil, err
-		}
+// inspectToken reads an enrollment token. It verifies nothing and shows no signature, without which a token is of no use.
+func inspectToken(text string) (*object, error) {
+	t, err := enroll.ReadToken(text)
+	if err != nil {
+		return nil, err
 	}
-	if members[0]["alg"] == nil {
-		return nil, errors.New("no alg in the header")
-	}
-	o := newObject("token")
-	for i, name := range []string{"header", "claims"} {
-		part := &object{}
-		for _, key := range slices.Sorted(maps.Keys(members[i])) {
-			part.add(key, claim(key, members[i][key]))
-		}
-		o.add(name, part)
-	}
+	o := newObject("enrollment token")
+	o.add("id", t.ID)
+	o.add("party", t.Party)
+	o.add("role", t.Role)
+	o.add("profile", t.Profile)
+	o.add("network", t.Network)
+	o.add("url", t.URL)
+	o.add("root_sha256", t.RootFingerprint)
+	o.add("names", t.DNSNames)
+	o.add("issued_at", stamp(t.IssuedAt))
+	o.add("not_after", stamp(t.NotAfter))
 	return o, nil
-}
-
-// claim reads the value of a member: text as it is, a time as one, anything else as JSON.
-func claim(name string, value json.RawMessage) any {
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		return text
-	}
-	var seconds int64
-	if slices.Contains([]string{"exp", "nbf", "iat"}, name) && json.Unmarshal(value, &seconds) == nil {
-		return stamp(time.Unix(seconds, 0))
-	}
-	return value
 }

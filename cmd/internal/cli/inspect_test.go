@@ -100,7 +100,8 @@ func TestInspectBoundsWhatItReads(t *testing.T) {
 		{"a thousand and one blocks", bytes.Repeat(pki(t)["shop1-encrypted.key"], 1001), "-: more than 1000 PEM blocks"},
 		{"a PEM block of another kind", []byte("-----BEGIN PASSWORD-----\nMAA=\n-----END PASSWORD-----\n"), `-: PEM block 1, "PASSWORD": want a certificate`},
 		{"nothing", nil, "-: want a certificate"},
-		{"a token without a header", []byte("a.b.c"), "-: want a certificate"},
+		{"two dots", []byte("a.b.c"), "-: want a certificate"},
+		{"a token without claims", []byte("eyJh.eyJh.eyJh"), "-: token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -120,6 +121,7 @@ func FuzzInspect(f *testing.F) {
 		}
 	}
 	f.Add([]byte("eyJhbGciOiJFUzI1NiJ9.eyJleHAiOjk5OTk5OTk5OTk5OTk5LCJhIjpudWxsLCJcdTAwMDAiOlsxXX0.c2ln"))
+	f.Add([]byte("eyJhbGciOiJFUzI1NiIsImtpZCI6Ikk4U2UwMkxVN3M3SWw0Z3d4N1QzV19WcjJtUW9OOVhRaW05TkstQ1ExNmciLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJwYXljYSIsImF1ZCI6Imh0dHBzOi8vbG9jYWxob3N0Ojg0NDMvMS4wL3NpZ24iLCJzdWIiOiJzaG9wMSIsInNhbnMiOlsic2hvcC5leGFtcGxlLnRlc3QiXSwic2hhIjoiZDhiYWQ4YmFkOGJhZDhiYWQ4YmFkOGJhZDhiYWQ4YmFkOGJhZDhiYWQ4YmFkOGJhZDhiYWQ4YmFkOGJhZDhiYSIsImp0aSI6IjlmMmMiLCJuYmYiOjE3OTUzOTcxMDAsImlhdCI6MTc5NTM5NzEwMCwiZXhwIjoxNzk1NDAwNzAwLCJuZXR3b3JrIjoicGF5LmV4YW1wbGUiLCJyb2xlIjoibWVyY2hhbnQiLCJwcm9maWxlIjoibWVyY2hhbnQifQ.6mIdJYY2zG39neX1zXlspdepQdXJ-meyl9sUJhPlsfVgFvpEtIxU4wLIgyC9VkpQsTAv2fnFVW9xOEdtH-iYNg"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		code, stdout, stderr := run(t, data, "inspect", "-")
 		if code == cli.ExitDone == (stdout == "") || code != cli.ExitDone && code != cli.ExitFailure {

@@ -15,7 +15,7 @@ type object struct {
 	fields []field
 }
 
-// A field has a string, a bool, an int, JSON, a list of strings, an object or a list of objects.
+// A field has a string, a bool, an int, a list of strings or a list of objects.
 type field struct {
 	key   string
 	value any
@@ -49,10 +49,6 @@ func (o *object) add(key string, value any) {
 func (o *object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	for i, f := range o.fields {
-		key, err := json.Marshal(f.key)
-		if err != nil {
-			return nil, err
-		}
 		value, err := json.Marshal(f.value)
 		if err != nil {
 			return nil, err
@@ -61,7 +57,7 @@ func (o *object) MarshalJSON() ([]byte, error) {
 		if i == 0 {
 			separator = "{"
 		}
-		fmt.Fprintf(&b, "%s%s:%s", separator, key, value)
+		fmt.Fprintf(&b, "%s%q:%s", separator, f.key, value)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
@@ -73,13 +69,8 @@ const maxShown = 100
 // text writes the object in lines, the kind first, what is below it indented.
 func (o *object) text(b *strings.Builder, indent string) {
 	for i, f := range o.fields {
-		label := printable(strings.ReplaceAll(f.key, "_", " "))
+		label := strings.ReplaceAll(f.key, "_", " ")
 		switch v := f.value.(type) {
-		case *object:
-			fmt.Fprintf(b, "%s%s\n", indent, label)
-			v.text(b, indent+"  ")
-		case json.RawMessage:
-			fmt.Fprintf(b, "%s%-20s %s\n", indent, label, printable(string(v)))
 		case []*object:
 			fmt.Fprintf(b, "%s%-20s %d\n", indent, label, len(v))
 			for _, sub := range v[:min(len(v), maxShown)] {
