@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -35,7 +36,8 @@ func TestALockedFileNamesItsOwner(t *testing.T) {
 	_, reading := boltstore.OpenReadOnly(path)
 	for name, err := range map[string]error{"Open": writing, "OpenReadOnly": reading} {
 		locked := (*boltstore.LockedError)(nil)
-		if !errors.As(err, &locked) || locked.Owner != os.Getpid() || locked.Path != path {
+		if !errors.As(err, &locked) || locked.Owner != os.Getpid() || locked.Path != path ||
+			!strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
 			t.Errorf("%s: got %v, want *LockedError with process %d", name, err, os.Getpid())
 		}
 	}
