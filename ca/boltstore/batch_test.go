@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -71,6 +72,22 @@ func wantSound(t testing.TB, store *boltstore.Store) {
 	wantOK(t, store.Check(t.Context()))
 	_, err := audit.Verify(t.Context(), store.Log(), storetest.Log(t).VerifierKey())
 	wantOK(t, err)
+}
+
+func TestARecordThatDoesNotFitIsRefused(t *testing.T) {
+	t.Parallel()
+	store := open(t, filepath.Join(t.TempDir(), "ca.db"), nil)
+	fill(t, store)
+	want := storetest.Dump(t, store, tokenID)
+	is := issuanceOf(serial(2))
+	is.Record.Requester = strings.Repeat("x", 1<<16)
+	if record, err := store.Issue(t.Context(), is); err == nil {
+		t.Errorf("got record %d, nil, want an error", record.Index)
+	}
+	if got := storetest.Dump(t, store, tokenID); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	wantOK(t, store.Close())
 }
 
 // A gate is a commit that waits, so that what is written meanwhile shares the next one.

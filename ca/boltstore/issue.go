@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -81,6 +82,9 @@ func putRecord(tx *bbolt.Tx, record ca.Record) error {
 	header, err := json.Marshal(record)
 	if err != nil {
 		return err
+	}
+	if len(header) > math.MaxUint16 {
+		return fmt.Errorf("certificate record of %d octets, want at most %d", len(header), math.MaxUint16)
 	}
 	value := make([]byte, 0, 2+len(header)+len(record.SPKI)+len(record.DER))
 	value = append(value, byte(len(header)>>8), byte(len(header)))
