@@ -52,15 +52,17 @@ func TestCheckerRefusesBadResponders(t *testing.T) {
 			}
 		}, "unknown"},
 		{"error status", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = w.Write(good) }, "unknown"},
-		{"redirecting to another host", func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, elsewhere.URL, 302) }, "unknown"},
+		{"redirecting to another host", func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, elsewhere.URL, http.StatusFound) }, "unknown"},
 		{"redirecting on its host", func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path == "/moved" {
 				_, _ = w.Write(good)
 				return
 			}
-			http.Redirect(w, req, "/moved", 302)
+			http.Redirect(w, req, "/moved", http.StatusFound)
 		}, "good by ocsp"},
-		{"redirecting in circles", func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.String(), 302) }, "unknown"},
+		{"redirecting in circles", func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, req.URL.String(), http.StatusFound)
+		}, "unknown"},
 	}
 	for _, tt := range tests { // one after the other: they share the server
 		n.replace(tt.handler)

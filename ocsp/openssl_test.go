@@ -69,8 +69,11 @@ func TestOpenSSLAcceptsOurAnswers(t *testing.T) {
 		{"SHA-256", []string{"-no_nonce", "-sha256", "-cert", "good.pem"}, []string{"Response verify OK", "good.pem: good"}},
 		{"revoked", []string{"-cert", "revoked.pem"}, []string{"Response verify OK", "revoked.pem: revoked", "Reason: keyCompromise"}},
 		{"never issued", []string{"-cert", "never.pem"}, []string{"Response verify OK", "never.pem: unknown"}},
-		{"three in one request", []string{"-cert", "good.pem", "-sha256", "-cert", "revoked.pem", "-cert", "never.pem"},
-			[]string{"Response verify OK", "good.pem: good", "revoked.pem: revoked", "never.pem: unknown"}},
+		{
+			"three in one request",
+			[]string{"-cert", "good.pem", "-sha256", "-cert", "revoked.pem", "-cert", "never.pem"},
+			[]string{"Response verify OK", "good.pem: good", "revoked.pem: revoked", "never.pem: unknown"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -29,9 +30,10 @@ func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
 
 // Issue implements ca.Store.
 func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
-	record := is.Record
-	record.Revocation = nil
+	var issued ca.Record // the writer's, until it says that it committed
 	err := s.write(ctx, func(tx *bbolt.Tx) error {
+		record := is.Record
+		record.Revocation = nil
 		serial := record.Serial[:]
 		if tx.Bucket(bucketIntents).Get(serial) == nil {
 			return ca.ErrNoIntent
@@ -45,6 +47,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 			func() error { return putRecord(tx, record) },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
 			func() error {
+				issued = record
 				if token == nil {
 					return nil
 				}
@@ -52,7 +55,10 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 			},
 		)
 	})
-	return record, err
+	if err != nil {
+		return ca.Record{}, err
+	}
+	return issued, nil
 }
 
 // redeem returns the token that the issuance uses up, nil if it names none.
@@ -76,6 +82,9 @@ func putRecord(tx *bbolt.Tx, record ca.Record) error {
 	header, err := json.Marshal(record)
 	if err != nil {
 		return err
+	}
+	if len(header) > math.MaxUint16 {
+		return fmt.Errorf("certificate record of %d octets, want at most %d", len(header), math.MaxUint16)
 	}
 	value := make([]byte, 0, 2+len(header)+len(record.SPKI)+len(record.DER))
 	value = append(value, byte(len(header)>>8), byte(len(header)))

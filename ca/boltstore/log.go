@@ -34,7 +34,8 @@ func (l logTx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	for i, index := range indexes {
 		raw := bucket.Get(number(uint64(index)))
 		if len(raw) != tlog.HashSize {
-			return nil, fmt.Errorf("stored hash %d has %d octets, want %d", index, len(raw), tlog.HashSize)
+			level, n := tlog.SplitStoredHashIndex(index)
+			return nil, &audit.Corruption{Index: uint64(n) << level, What: fmt.Sprintf("stored hash %d has %d octets, want %d", index, len(raw), tlog.HashSize)}
 		}
 		hashes[i] = tlog.Hash(raw)
 	}
@@ -96,7 +97,10 @@ func (r reader) Leaves(_ context.Context, from uint64, limit int) (leaves [][]by
 	err = r.db.View(func(tx *bbolt.Tx) error {
 		cursor := tx.Bucket(bucketLeaves).Cursor()
 		for key, leaf := cursor.Seek(number(from)); key != nil && len(leaves) < limit; key, leaf = cursor.Next() {
-			if want := from + uint64(len(leaves)); binary.BigEndian.Uint64(key) != want {
+			if want := from + uint64(len(leaves)); !bytes.Equal(key, number(want)) {
+				if len(leaves) > 0 {
+					return nil // what stands before the gap is read first
+				}
 				return &audit.Corruption{Index: want, What: "is missing"}
 			}
 			leaves = append(leaves, bytes.Clone(leaf))

@@ -73,8 +73,9 @@ func (s *Store) Revocations(_ context.Context, issuer string) iter.Seq2[ca.Revoc
 }
 
 // NextCRLNumber implements ca.Store.
-func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (next uint64, err error) {
-	err = s.write(ctx, func(tx *bbolt.Tx) error {
+func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error) {
+	var next uint64 // the writer's, until it says that it committed
+	err := s.write(ctx, func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketCRL)
 		next = 1
 		if raw := bucket.Get([]byte(issuer)); len(raw) == 8 {
@@ -82,7 +83,10 @@ func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Ev
 		}
 		return writing(func() error { return bucket.Put([]byte(issuer), number(next)) }, s.appends(tx, event))
 	})
-	return next, err
+	if err != nil {
+		return 0, err
+	}
+	return next, nil
 }
 
 // pageSize is how many rows an iterator reads in one transaction, so that a slow

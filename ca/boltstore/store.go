@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
@@ -175,9 +176,13 @@ func (s *Store) Close() error {
 	return errors.Join(s.db.Close(), os.Remove(ownerFile(s.cfg.Path)))
 }
 
-// Check compares what must agree in a sound store: the size in the signed
-// head of the audit log, the log's last leaf, and the newest certificate.
+// Check compares what must agree in a sound store: the size and the root in the
+// signed head of the audit log, the log's last leaf and the hashes that the next one
+// is added to, and the newest certificate.
 func (s *Store) Check(context.Context) error {
+	if s.cfg.Log == nil {
+		return errReadOnly // and has no key to verify the head with
+	}
 	return s.db.View(func(tx *bbolt.Tx) error {
 		size, err := logTx{tx}.Size()
 		if err != nil {
@@ -191,6 +196,13 @@ func (s *Store) Check(context.Context) error {
 		}
 		if head.Size != size {
 			return fmt.Errorf("audit log has %d entries, its signed head counts %d: run payca audit verify", size, head.Size)
+		}
+		root, err := tlog.TreeHash(int64(size), logTx{tx})
+		if err != nil {
+			return fmt.Errorf("reading the root of the audit log: %w", err)
+		}
+		if size > 0 && root != head.Root {
+			return fmt.Errorf("audit log has root %s, its signed head %s: run payca audit verify", root, head.Root)
 		}
 		if last, _ := tx.Bucket(bucketCerts).Cursor().Last(); last != nil && binary.BigEndian.Uint64(last) >= size {
 			return fmt.Errorf("certificate at log index %d, the audit log ends at %d: run payca audit verify", binary.BigEndian.Uint64(last), size)
