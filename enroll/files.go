@@ -35,6 +35,8 @@ type Credential struct {
 	Key      crypto.Signer
 	Chain    []*x509.Certificate // the certificate, then its issuer's
 	Roots    []*x509.Certificate
+
+	tls *tls.Certificate // as it was given, nil if it was read from files
 }
 
 // meta is the content of MetaFile.
@@ -50,6 +52,9 @@ func (c *Credential) Leaf() *x509.Certificate { return c.Chain[0] }
 
 // TLS returns the credential as crypto/tls wants it.
 func (c *Credential) TLS() *tls.Certificate {
+	if c.tls != nil {
+		return c.tls
+	}
 	t := &tls.Certificate{PrivateKey: c.Key, Leaf: c.Leaf()}
 	for _, certificate := range c.Chain {
 		t.Certificate = append(t.Certificate, certificate.Raw)

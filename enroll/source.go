@@ -2,8 +2,11 @@ package enroll
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
@@ -43,14 +46,51 @@ func OpenSource(cfg SourceConfig) (*Source, error) {
 	return s, nil
 }
 
-// NewStaticSource returns a source of a credential that lives in memory and is never renewed.
-func NewStaticSource(c Credential) (*Source, error) {
-	if len(c.Chain) == 0 || c.Key == nil || len(c.Roots) == 0 {
-		return nil, errors.New("source: want Key, Chain and Roots")
+// NewStaticSource returns a source of a certificate that lives in memory and is never
+// renewed: the certificate, its issuer's, and the key.
+func NewStaticSource(certificate tls.Certificate, trust policy.Trust) (*Source, error) {
+	c, err := credentialOf(certificate, trust)
+	if err != nil {
+		return nil, fmt.Errorf("static source: %w", err)
 	}
 	s := newSource(SourceConfig{})
-	s.current.Store(&c)
+	s.current.Store(c)
 	return s, nil
+}
+
+func credentialOf(certificate tls.Certificate, trust policy.Trust) (*Credential, error) {
+	key, ok := certificate.PrivateKey.(crypto.Signer)
+	if !ok || len(certificate.Certificate) == 0 || len(trust.Roots) == 0 {
+		return nil, errors.New("want a certificate, its key, and roots")
+	}
+	c := &Credential{Key: key, Roots: trust.Roots, tls: &certificate}
+	for _, der := range certificate.Certificate {
+		parsed, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		c.Chain = append(c.Chain, parsed)
+	}
+	certificate.Leaf = c.Leaf()
+	var err error
+	c.Identity, err = policy.IdentityOf(c.Leaf(), trust.Network)
+	return c, err
+}
+
+// Replace swaps the certificate for another of the same identity, which every
+// handshake from now on shows; it is for programs that renew in their own way, or staple.
+func (s *Source) Replace(certificate tls.Certificate) error {
+	stands := s.current.Load()
+	next, err := credentialOf(certificate, stands.Trust())
+	if err != nil {
+		return fmt.Errorf("replacing a certificate: %w", err)
+	}
+	if next.Identity != stands.Identity {
+		return fmt.Errorf("replacing a certificate: got one of %s, want one of %s", next.Identity, stands.Identity)
+	}
+	next.URL = stands.URL
+	s.current.Store(next)
+	return nil
 }
 
 func newSource(cfg SourceConfig) *Source {
@@ -71,6 +111,9 @@ func (s *Source) Identity() policy.Identity { return s.current.Load().Identity }
 
 // Trust returns what others are believed by.
 func (s *Source) Trust() policy.Trust { return s.current.Load().Trust() }
+
+// Now returns the time that the source goes by.
+func (s *Source) Now() time.Time { return s.cfg.Now() }
 
 // URL returns where the CA is.
 func (s *Source) URL() string { return s.current.Load().URL }

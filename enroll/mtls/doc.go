@@ -1,18 +1,24 @@
-// Package mtls turns a certificate source, an authorizer and a status check
-// into mutual TLS: *tls.Config for servers and clients, and the identity
-// middleware for what happens after the handshake.
+// Package mtls makes TLS configurations and an HTTP middleware that accept members of a network in the roles that you name, and nobody else.
 //
-//	conf, err := mtls.Server(source, mtls.AuthorizeRole(policy.Merchant), checker)
-//	listener, err := tls.Listen("tcp", ":9443", conf)
-//	err = http.Serve(listener, mtls.Handler(…))
+// # What to call first
+//
+// [Server] and [Client] turn a source of certificates, an [Authorizer] and a
+// [StatusChecker] into a *tls.Config. [Handler] does the same check again for every
+// HTTP request and puts the peer into its context, where [PeerFrom] finds it;
+// [Transport] does it again on the client's side. No handler needs to read r.TLS.
 //
 // # Guarantees
 //
-//   - TLS 1.3 only, and both sides show a certificate.
-//   - crypto/tls verifies the chain; on top of it the peer is identified by
-//     policy.Trust.Identify, authorized, and its status and its issuer's are asked for.
-//   - The checks sit in VerifyConnection, so a resumed session passes them again.
-//   - [Handler] and [Transport] repeat them at every request, so an open
-//     connection ends with the certificate it was opened with.
-//   - There is no default authorizer: who may connect is always said.
+// A peer is accepted only if its chain ends at a root of the network, its one
+// URI names a role of the network and comes from the CA of that role, its certificate is for this use,
+// the Authorizer accepts it, and neither it nor its issuing CA is
+// revoked. This holds at every handshake, resumed ones included: the check sits in
+// VerifyConnection, because VerifyPeerCertificate is skipped on resumption. With
+// Handler and Transport it holds at every request, so that an open
+// connection ends with the certificate it was opened with. crypto/tls
+// verifies the chain and, in a client, the server's name as well; both must accept.
+//
+// # Refused
+//
+// TLS before 1.3; a missing Authorizer or StatusChecker: there is no default that lets everybody in.
 package mtls

@@ -3,11 +3,8 @@ package mtls
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/payca/payca/enroll/problem"
@@ -15,140 +12,99 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// HandlerConfig says whom the identity middleware lets through.
+// A HandlerConfig says whom [Handler] lets through.
 type HandlerConfig struct {
-	Trust     policy.Trust
-	Authorize Authorizer
-	Status    StatusChecker
-	Problems  problem.Writer   // writes refusals
-	Now       func() time.Time // nil: time.Now
+	Trust     policy.Trust   // the network and its roots
+	Use       policy.Use     // what the client's certificate must be for: policy.ClientUse, also if it is zero
+	Authorize Authorizer     // who of the network
+	Status    StatusChecker  // asked at every request, so it should remember for a moment
+	Problems  problem.Writer // answers refusals
+	// Inventory, if set, is asked whether the CA knows the certificate with this SHA-256: a
+	// nil error, or why not. An *problem.Error, or one that a Mapper of Problems
+	// knows, is answered as it says; every other is 500, so that an outage is no refusal.
+	Inventory func(ctx context.Context, thumbprint [32]byte) error
+	Now       func() time.Time // nil for time.Now
 }
 
-type contextKey struct{}
-
-// an identified is what the middleware puts into the request context.
-type identified struct {
-	peer    *policy.Peer
-	verdict ocsp.Verdict
-}
-
-// PeerFrom returns the peer that [Handler] verified for this request and what
-// was learned of its status; ok is false outside of Handler.
-func PeerFrom(ctx context.Context) (peer *policy.Peer, verdict ocsp.Verdict, ok bool) {
-	id, ok := ctx.Value(contextKey{}).(identified)
-	return id.peer, id.verdict, ok
-}
-
-// Handler is [Middleware] around one handler.
-func Handler(cfg HandlerConfig, next http.Handler) (http.Handler, error) {
-	wrap, err := Middleware(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return wrap(next), nil
-}
-
-// Middleware returns the identity middleware: it verifies the client certificate of
-// every request, whatever the listener verified at the handshake, and hands the handler behind it a
-// context from which [PeerFrom] takes the peer. Nothing behind it reads r.TLS. A refusal is a
-// problem document, and it closes the connection.
-func Middleware(cfg HandlerConfig) (func(http.Handler) http.Handler, error) {
-	if len(cfg.Trust.Roots) == 0 || cfg.Authorize == nil || cfg.Status == nil {
-		return nil, errors.New("mtls: want Trust, Authorize and Status")
+// Handler returns next behind the identity check. It verifies the certificates
+// that the client presented again for each request, whether or not the TLS layer did,
+// and puts the peer into the context. A client that fails is answered with a problem document and its
+// connection is closed.
+//
+// 401 "certificate-required": none was presented. 403 "identity-refused": the
+// identity check or the Authorizer refused it. 403 "certificate-revoked". 503 "status-unknown".
+// With half a config every request is answered with 500.
+func Handler(cfg HandlerConfig, next http.Handler) http.Handler {
+	if cfg.Use == policy.AnyUse {
+		cfg.Use = policy.ClientUse
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	v := &verifier{trust: cfg.Trust, use: policy.ClientUse, authorize: cfg.Authorize, status: cfg.Status, now: cfg.Now}
-	known := &peers{byChain: map[[32]byte]*policy.Peer{}}
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			peer, verdict, err := v.request(r, known)
-			if err != nil {
-				w.Header().Set("Connection", "close")
-				cfg.Problems.Write(w, r, refusal(err))
-				return
-			}
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, identified{peer, verdict})))
-		})
-	}, nil
+	c := check{trust: cfg.Trust, use: cfg.Use, authorize: cfg.Authorize, status: cfg.Status, now: cfg.Now}
+	broken := c.complete()
+	if broken == nil && next == nil {
+		broken = errors.New("identity check without a handler behind it, want one")
+	}
+	return problem.Handler(cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
+		if broken != nil {
+			return broken
+		}
+		peer, verdict, err := identify(c, cfg, r)
+		if err != nil {
+			w.Header().Set("Connection", "close")
+			return err
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, identified{peer, verdict})))
+		return nil
+	})
 }
 
-// errNoCertificate refuses a request without a client certificate.
-var errNoCertificate = errors.New("the request carries no client certificate, want one issued by this network")
-
-// request verifies the peer of one request.
-func (v *verifier) request(r *http.Request, known *peers) (*policy.Peer, ocsp.Verdict, error) {
+// identify runs the check for one request. Its error says how it is to be answered.
+func identify(c check, cfg HandlerConfig, r *http.Request) (*policy.Peer, ocsp.Verdict, error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return nil, ocsp.Verdict{}, errNoCertificate
+		return nil, ocsp.Verdict{}, problem.Errorf(http.StatusUnauthorized, "certificate-required",
+			"no client certificate was presented, want one of %s", cfg.Trust.Network)
 	}
-	peer, err := known.identify(v, r.TLS)
+	peer, verdict, err := c.peer(r.Context(), r.TLS.PeerCertificates, nil)
 	if err != nil {
-		return nil, ocsp.Verdict{}, err
+		return nil, verdict, answer(err)
 	}
-	verdict, err := v.admit(r.Context(), peer, r.TLS.OCSPResponse)
-	return peer, verdict, err
+	if cfg.Inventory != nil {
+		if err := cfg.Inventory(r.Context(), sha256.Sum256(peer.Leaf.Raw)); err != nil {
+			return nil, verdict, err
+		}
+	}
+	return peer, verdict, nil
 }
 
-// refusal says how an error of the middleware looks to the client.
-func refusal(err error) error {
-	var violation *policy.Violation
-	switch {
-	case errors.Is(err, errNoCertificate):
-		return &problem.Error{Status: http.StatusUnauthorized, Name: "no-identity", Err: err}
-	case errors.As(err, new(*ocsp.RevokedError)):
+// answer says how a refusal of the check is answered.
+func answer(err error) error {
+	if _, ok := errors.AsType[*ocsp.RevokedError](err); ok {
 		return &problem.Error{Status: http.StatusForbidden, Name: "certificate-revoked", Err: err}
-	case errors.As(err, new(*ocsp.UnknownError)):
-		return &problem.Error{Status: http.StatusForbidden, Name: "status-unknown", Err: err}
-	case errors.As(err, &violation) && violation.Rule == "wrong-role":
-		return &problem.Error{Status: http.StatusForbidden, Name: "wrong-role", Err: err}
-	case violation != nil:
+	}
+	if _, ok := errors.AsType[*ocsp.UnknownError](err); ok {
+		return &problem.Error{
+			Status: http.StatusServiceUnavailable, Name: "status-unknown",
+			Detail: "whether the certificate is revoked cannot be found out now", Err: err,
+		}
+	}
+	if policy.ViolationsOf(err) != nil {
 		return &problem.Error{Status: http.StatusForbidden, Name: "identity-refused", Err: err}
 	}
 	return err
 }
 
-// maxPeers bounds how many identified chains are remembered.
-const maxPeers = 1024
+type peerKey struct{}
 
-// peers remembers chains that were identified, so that the signatures of a
-// chain are verified once; its dates are looked at every time.
-type peers struct {
-	mu      sync.Mutex
-	byChain map[[32]byte]*policy.Peer // by SHA-256 over the presented chain; guarded by mu
+type identified struct {
+	peer    *policy.Peer
+	verdict ocsp.Verdict
 }
 
-func (p *peers) identify(v *verifier, cs *tls.ConnectionState) (*policy.Peer, error) {
-	h := sha256.New()
-	for _, c := range cs.PeerCertificates {
-		h.Write(c.Raw) // DER says its own length, so chains cannot run into each other
-	}
-	key := [32]byte(h.Sum(nil))
-	now := v.now()
-	p.mu.Lock()
-	peer := p.byChain[key]
-	p.mu.Unlock()
-	if peer != nil && validAt(peer.Chain, now) {
-		return peer, nil
-	}
-	peer, err := v.trust.Identify(cs.PeerCertificates, v.use, now)
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.byChain) >= maxPeers {
-		clear(p.byChain)
-	}
-	p.byChain[key] = peer
-	return peer, nil
-}
-
-func validAt(chain []*x509.Certificate, now time.Time) bool {
-	for _, c := range chain {
-		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
-			return false
-		}
-	}
-	return true
+// PeerFrom returns the peer that [Handler] put into the context of a request, and the
+// status of its certificate. It is false for requests that did not pass Handler.
+func PeerFrom(ctx context.Context) (*policy.Peer, ocsp.Verdict, bool) {
+	id, ok := ctx.Value(peerKey{}).(identified)
+	return id.peer, id.verdict, ok
 }

@@ -1,84 +1,81 @@
 package mtls
 
 import (
-	"context"
 	"crypto/tls"
-	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"time"
 
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/policy"
 )
 
-// A Transport is an http.RoundTripper that verifies the server at every
-// request, also on a connection that is open already: when the server's
-// certificate is revoked, the connection is closed before the request is written to it.
-type Transport struct {
-	http     *http.Transport
-	verifier *verifier
-}
-
-// NewTransport returns a transport with the configuration of [Client]. Its
-// HTTP settings can be changed through [Transport.HTTP] before the first request.
-func NewTransport(src *enroll.Source, authorize Authorizer, status StatusChecker) (*Transport, error) {
-	v, err := newVerifier(src, authorize, status, policy.ServerUse)
+// Transport returns an http.RoundTripper that connects as [Client] does and
+// checks the server again before each request, so that a connection kept alive is not used
+// after the server's certificate was revoked or has expired. The
+// request then goes over a new connection, if the server has a better certificate by now.
+func Transport(src *enroll.Source, authorize Authorizer, status StatusChecker) (http.RoundTripper, error) {
+	c, err := checkOf(src, policy.ServerUse, authorize, status)
 	if err != nil {
 		return nil, err
 	}
-	conf, err := Client(src, authorize, status)
+	cfg, err := Client(src, authorize, status)
 	if err != nil {
 		return nil, err
 	}
-	return &Transport{
-		verifier: v,
-		http:     &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second},
-	}, nil
+	return &transport{check: c, next: &http.Transport{
+		TLSClientConfig: cfg, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
+	}}, nil
 }
 
-// HTTP returns the transport below.
-func (t *Transport) HTTP() *http.Transport { return t.http }
+type transport struct {
+	check check
+	next  *http.Transport
+}
+
+// RoundTrip sends the request over a connection whose server passes the check now.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil || r.URL.Scheme != "https" {
+		if r.Body != nil {
+			r.Body.Close() //nolint:errcheck // RoundTrip must close it, whatever comes
+		}
+		return nil, &policy.Violation{Rule: "scheme", Field: "request URL", Got: "not https", Want: "https"}
+	}
+	var mu sync.Mutex
+	var refused error // of the connection that was tried last; guarded by mu
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		err := t.recheck(r, info)
+		mu.Lock()
+		refused = err
+		mu.Unlock()
+		if err != nil {
+			info.Conn.Close() //nolint:errcheck // it is not used again
+		}
+	}}
+	resp, err := t.next.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	mu.Lock()
+	defer mu.Unlock()
+	if refused == nil {
+		return resp, err
+	}
+	if err == nil { // nothing was sent on the closed connection, so this is an answer to nothing
+		resp.Body.Close() //nolint:errcheck // it is not read
+	}
+	return nil, refused
+}
+
+// recheck runs the check on a connection that is about to be used.
+func (t *transport) recheck(r *http.Request, info httptrace.GotConnInfo) error {
+	conn, ok := info.Conn.(*tls.Conn)
+	if !ok {
+		return &policy.Violation{Rule: "chain", Field: "connection", Got: "without TLS", Want: "TLS 1.3"}
+	}
+	// The staple of the handshake would vouch for a certificate that was revoked since.
+	_, _, err := t.check.peer(r.Context(), conn.ConnectionState().PeerCertificates, nil)
+	return err
+}
 
 // CloseIdleConnections closes the connections that no request uses.
-func (t *Transport) CloseIdleConnections() { t.http.CloseIdleConnections() }
-
-// RoundTrip implements http.RoundTripper.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		conn, ok := info.Conn.(*tls.Conn)
-		if !ok || !info.Reused {
-			return // a new connection passed VerifyConnection just now
-		}
-		if _, _, err := t.verifier.verify(ctx, conn.ConnectionState()); err != nil {
-			cancel(err)
-			_ = conn.Close()
-		}
-	}})
-	resp, err := t.http.RoundTrip(req.WithContext(ctx))
-	if cause := context.Cause(ctx); cause != nil && req.Context().Err() == nil {
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		return nil, cause
-	}
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = &body{resp.Body, func() { cancel(nil) }}
-	return resp, nil
-}
-
-// A body tells when the response is done with.
-type body struct {
-	io.ReadCloser
-	done func()
-}
-
-// Close implements io.Closer.
-func (b *body) Close() error {
-	defer b.done()
-	return b.ReadCloser.Close()
-}
+func (t *transport) CloseIdleConnections() { t.next.CloseIdleConnections() }

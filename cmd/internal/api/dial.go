@@ -18,7 +18,7 @@ func NewClient(source *enroll.Source) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := mtls.NewTransport(source, mtls.AuthorizeRole(policy.Service), checker)
+	transport, err := mtls.Transport(source, mtls.AuthorizeRole(policy.Service), checker)
 	if err != nil {
 		return nil, err
 	}

@@ -123,12 +123,9 @@ func (a *agent) listen(from policy.Role, logger *slog.Logger) error {
 	if a.listener, err = tls.Listen("tcp", "127.0.0.1:0", conf); err != nil {
 		return err
 	}
-	handler, err := mtls.Handler(mtls.HandlerConfig{
+	handler := mtls.Handler(mtls.HandlerConfig{
 		Trust: a.source.Trust(), Authorize: mtls.AuthorizeRole(from), Status: a.checker, Problems: problem.Writer{Logger: logger},
 	}, http.HandlerFunc(a.answer))
-	if err != nil {
-		return err
-	}
 	a.server = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: log.New(&a.errors, "", 0)}
 	a.done = make(chan error, 1)
 	go func() { a.done <- a.server.Serve(a.listener) }()
@@ -149,14 +146,14 @@ func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
 type line struct {
 	to        *agent
 	client    *http.Client
-	transport *mtls.Transport
+	transport *http.Transport
 	saw       seen // whom the client saw, at the last message
 }
 
 // dial prepares a line to a server agent; certificate, if not nil, is shown in place of the agent's own.
 func (a *agent) dial(to *agent, certificate *tls.Certificate) (*line, error) {
 	l := &line{to: to}
-	transport, err := mtls.NewTransport(a.source, mtls.AuthorizeRole(to.party.Role), mtls.StatusFunc(
+	conf, err := mtls.Client(a.source, mtls.AuthorizeRole(to.party.Role), mtls.StatusFunc(
 		func(ctx context.Context, leaf, issuer *x509.Certificate, staple []byte) (ocsp.Verdict, error) {
 			verdict, err := a.checker.Check(ctx, leaf, issuer, staple)
 			if id, idErr := policy.IdentityOf(leaf, a.source.Identity().Network); err == nil && idErr == nil {
@@ -167,14 +164,13 @@ func (a *agent) dial(to *agent, certificate *tls.Certificate) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	below := transport.HTTP()
 	if certificate != nil {
-		below.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
-	below.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+	l.transport = &http.Transport{TLSClientConfig: conf, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, to.listener.Addr().String())
-	}
-	l.transport, l.client = transport, &http.Client{Timeout: 10 * time.Second, Transport: transport}
+	}}
+	l.client = &http.Client{Timeout: 10 * time.Second, Transport: l.transport}
 	return l, nil
 }
 

@@ -139,12 +139,11 @@ func (n *Network) renewSelf(ctx context.Context) error {
 func (n *Network) routes() (http.Handler, error) {
 	problems := problem.Writer{Mappers: []problem.Mapper{api.MapError}, Logger: n.logger}
 	trust := policy.Trust{Network: n.config.Network, Roots: []*x509.Certificate{n.root}}
-	identify, err := mtls.Middleware(mtls.HandlerConfig{
-		Trust: trust, Authorize: mtls.AuthorizeRole(policy.Roles()...),
-		Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
-	})
-	if err != nil {
-		return nil, err
+	identify := func(next http.Handler) http.Handler {
+		return mtls.Handler(mtls.HandlerConfig{
+			Trust: trust, Authorize: mtls.AuthorizeRole(policy.Roles()...),
+			Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
+		}, next)
 	}
 	enrollment, err := server.New(server.Config{
 		Gate: gate{n.authority}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
