@@ -151,7 +151,7 @@ func (s *Source) Run(ctx context.Context) error {
 func (s *Source) next() time.Time {
 	leaf := s.current.Load().Leaf()
 	spread := leaf.NotAfter.Sub(leaf.NotBefore) / 10
-	return RenewAfter(leaf).Add(rand.N(spread + 1))
+	return RenewAfter(leaf).Add(rand.N(spread + 1)) //nolint:gosec // it spreads load, nobody must not guess it
 }
 
 func (s *Source) renew(ctx context.Context) error {

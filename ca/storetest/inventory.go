@@ -67,8 +67,8 @@ func pick[T any](random *rand.Rand, of []T) T { return of[random.IntN(len(of))] 
 func day(n int) time.Time { return epoch.AddDate(0, 0, n) }
 
 func testFilters(t *testing.T, w *world) {
-	const n = 600 // more than a store reads at a time
-	random := rand.New(rand.NewPCG(3, 4))
+	const n = 600                         // more than a store reads at a time
+	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a test that can be repeated
 	records := make([]ca.Record, n)
 	for i := range records {
 		r := issuanceOf(w.intent()).Record

@@ -39,7 +39,7 @@ type transport struct {
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL == nil || r.URL.Scheme != "https" {
 		if r.Body != nil {
-			r.Body.Close() //nolint:errcheck // RoundTrip must close it, whatever comes
+			_ = r.Body.Close() // RoundTrip must close it, whatever comes
 		}
 		return nil, &policy.Violation{Rule: "scheme", Field: "request URL", Got: "not https", Want: "https"}
 	}
@@ -51,7 +51,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		refused = err
 		mu.Unlock()
 		if err != nil {
-			info.Conn.Close() //nolint:errcheck // it is not used again
+			_ = info.Conn.Close() // it is not used again
 		}
 	}}
 	resp, err := t.next.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
@@ -61,7 +61,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	if err == nil { // nothing was sent on the closed connection, so this is an answer to nothing
-		resp.Body.Close() //nolint:errcheck // it is not read
+		_ = resp.Body.Close() // it is not read
 	}
 	return nil, refused
 }

@@ -27,7 +27,7 @@ status is 0 only if all of it happened.`,
 		Example: "  payca demo --keep network",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDemo(cmd.Context(), cmd, a, file, keep)
+			return a.runDemo(cmd.Context(), file, keep)
 		},
 	}
 	cmd.Flags().StringVar(&file, "network", "", "file with the network's name and parties (default: the school and its computer shop)")
@@ -35,7 +35,7 @@ status is 0 only if all of it happened.`,
 	return cmd
 }
 
-func runDemo(ctx context.Context, cmd *cobra.Command, a *app, file, keep string) error {
+func (a *app) runDemo(ctx context.Context, file, keep string) error {
 	parties, err := loadCast(file)
 	if err != nil {
 		return err

@@ -75,11 +75,11 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	if outcome.Action == enroll.Enrolled {
 		a.storyf("Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
 	}
-	return a.showOutcome(cmd, outcome)
+	return a.showOutcome(outcome)
 }
 
 // showOutcome says what became of an identity and where its files are.
-func (a *app) showOutcome(cmd *cobra.Command, o enroll.Outcome) error {
+func (a *app) showOutcome(o enroll.Outcome) error {
 	return a.show(outcomeView(o), func(w io.Writer) {
 		const layout = "2006-01-02 15:04"
 		verb := map[enroll.Action]string{enroll.Enrolled: "Enrolled", enroll.Kept: "Kept", enroll.Renewed: "Renewed"}[o.Action]
@@ -118,7 +118,7 @@ the certificate that is being renewed.
 					errs = append(errs, fmt.Errorf("renewing %s: %w", dir, err))
 					continue
 				}
-				errs = append(errs, a.showOutcome(cmd, outcome))
+				errs = append(errs, a.showOutcome(outcome))
 			}
 			return explain(errors.Join(errs...))
 		},
