@@ -79,7 +79,8 @@ type StatusStore interface {
 	// Revocations yields the issuer's revocations by ascending serial.
 	Revocations(ctx context.Context, issuer string) iter.Seq2[Revocation, error]
 	// NextCRLNumber returns a number higher than every one returned before for
-	// the issuer, recorded together with the event before it is returned.
+	// the issuer, recorded together with the event before it is returned. The
+	// event gets the number as its attribute "number".
 	NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error)
 }
 

@@ -156,28 +156,47 @@ func (c *Checker) askOCSP(ctx context.Context, base string, leaf, issuer *x509.C
 	return VerifyResponse(body, leaf, issuer, VerifyOptions{Now: c.cfg.Now(), Skew: c.cfg.Skew, Hash: crypto.SHA256})
 }
 
-// lists keeps verified CRLs until their nextUpdate. One fetch runs for each.
+// lists keeps verified CRLs until their nextUpdate, and looks for a newer one
+// when crlReuse has passed. One fetch runs for each.
 type lists struct {
 	mu     sync.Mutex
-	kept   map[listKey]*List // owned by mu
+	kept   map[listKey]*keptList // owned by mu
 	flight singleflight.Group
 }
+
+// A keptList is a CRL and when it was fetched, or tried to be.
+type keptList struct {
+	*List
+	tried time.Time
+}
+
+// crlReuse is how long a CRL is taken for the newest. A root CRL holds for a
+// year; that a new one revokes an issuing CA must be seen long before.
+const crlReuse = 5 * time.Minute
 
 type listKey struct {
 	url    string
 	issuer [32]byte // SHA-256 of the issuer's certificate
 }
 
-func (l *lists) init() { l.kept = make(map[listKey]*List) }
+func (l *lists) init() { l.kept = make(map[listKey]*keptList) }
 
-func (l *lists) find(k listKey) *List {
+// find returns the list that is kept, nil for none, and whether it is time to look for a newer one.
+func (l *lists) find(k listKey, now time.Time) (list *List, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.kept[k]
+	kept := l.kept[k]
+	if kept == nil || !now.Before(kept.NextUpdate) {
+		return nil, true
+	}
+	if due = now.Sub(kept.tried) >= crlReuse || now.Before(kept.tried); due {
+		kept.tried = now // one caller looks, and until it has, the others go on with this one
+	}
+	return kept.List, due
 }
 
 // keep stores a list unless it is older than the one kept. A full store loses an arbitrary one.
-func (l *lists) keep(k listKey, next *List) error {
+func (l *lists) keep(k listKey, next *List, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	old, replace := l.kept[k]
@@ -190,25 +209,27 @@ func (l *lists) keep(k listKey, next *List) error {
 			break
 		}
 	}
-	l.kept[k] = next
+	l.kept[k] = &keptList{List: next, tried: now}
 	return nil
 }
 
 func (c *Checker) askCRL(ctx context.Context, from string, leaf, issuer *x509.Certificate) (Verdict, error) {
 	k := listKey{url: from, issuer: sha256.Sum256(issuer.Raw)}
-	l := c.lists.find(k)
-	if l == nil || !c.cfg.Now().Before(l.NextUpdate) {
+	l, due := c.lists.find(k, c.cfg.Now())
+	if due {
 		got, err, _ := c.lists.flight.Do(from+string(k.issuer[:]), func() (any, error) {
 			next, err := c.fetchCRL(ctx, from, issuer)
 			if err != nil {
 				return nil, err
 			}
-			return next, c.lists.keep(k, next)
+			return next, c.lists.keep(k, next, c.cfg.Now())
 		})
-		if err != nil {
+		switch {
+		case err == nil:
+			l = got.(*List)
+		case l == nil:
 			return Verdict{}, err
-		}
-		l = got.(*List)
+		} // else the one that is kept still holds
 	}
 	v := Verdict{State: Good, Source: "crl", CheckedAt: c.cfg.Now(), ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate}
 	if e, ok := l.Lookup(leaf.SerialNumber.Bytes()); ok {

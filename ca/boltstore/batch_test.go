@@ -313,3 +313,33 @@ func TestACallerThatGivesUpSharesNothingWithTheWriter(t *testing.T) {
 	group.Wait()
 	wantOK(t, store.Close())
 }
+
+// An operation that fails half-way takes nobody with it.
+func TestAnOperationThatFailsHalfWayLeavesTheRestOfItsBatchAlone(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s, err := boltstore.Open(ctx, boltstore.Config{Path: filepath.Join(t.TempDir(), "store.db"), Log: storetest.Log(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	beyondJSON := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) // a year that JSON does not hold
+	var group sync.WaitGroup
+	for i := range 40 {
+		group.Go(func() {
+			event := audit.Event{Time: time.Unix(int64(i), 0).UTC(), Kind: audit.Started}
+			bad := i%8 == 0
+			if bad {
+				event.Time = beyondJSON
+			}
+			if err := s.Append(ctx, event); (err != nil) != bad {
+				t.Errorf("event %d: got %v", i, err)
+			}
+		})
+	}
+	group.Wait()
+	leaves, err := s.Log().Leaves(ctx, 0, 100)
+	if err != nil || len(leaves) != 35 {
+		t.Errorf("got %d entries, %v, want the 35 good ones", len(leaves), err)
+	}
+}

@@ -21,6 +21,9 @@ import (
 func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
 	return s.write(ctx, func(tx *bbolt.Tx) error {
 		serial := intent.Serial[:]
+		if intent.Serial == (ca.Serial{}) || intent.Serial[0] > 0x7f {
+			return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", serial)
+		}
 		if tx.Bucket(bucketIntents).Get(serial) != nil || tx.Bucket(bucketSerials).Get(serial) != nil {
 			return ca.ErrSerialUsed
 		}
@@ -148,8 +151,11 @@ var closedIntent = []byte{}
 // CloseIntent implements ca.Store.
 func (s *Store) CloseIntent(ctx context.Context, rev ca.Revocation, event audit.Event) error {
 	return s.write(ctx, func(tx *bbolt.Tx) error {
-		if tx.Bucket(bucketIntents).Get(rev.Serial[:]) == nil {
+		var intent ca.Intent
+		if err := getJSON(tx, bucketIntents, rev.Serial[:], &intent); errors.Is(err, ca.ErrNotFound) || err == nil && intent.Issuer != rev.Issuer {
 			return ca.ErrNoIntent
+		} else if err != nil {
+			return err
 		}
 		return writing(
 			func() error { return tx.Bucket(bucketIntents).Delete(rev.Serial[:]) },

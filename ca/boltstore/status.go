@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"strconv"
 
 	"go.etcd.io/bbolt"
 
@@ -81,6 +83,11 @@ func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Ev
 		if raw := bucket.Get([]byte(issuer)); len(raw) == 8 {
 			next = binary.BigEndian.Uint64(raw) + 1
 		}
+		event.Attrs = maps.Clone(event.Attrs)
+		if event.Attrs == nil {
+			event.Attrs = map[string]string{}
+		}
+		event.Attrs["number"] = strconv.FormatUint(next, 10)
 		return writing(func() error { return bucket.Put([]byte(issuer), number(next)) }, s.appends(tx, event))
 	})
 	if err != nil {

@@ -173,7 +173,8 @@ func (s *Store) Close() error {
 	if !s.writer.stop() {
 		return nil // closed before
 	}
-	return errors.Join(s.db.Close(), os.Remove(ownerFile(s.cfg.Path)))
+	// The name of the owner goes before the lock, or it could be the next owner's.
+	return errors.Join(os.Remove(ownerFile(s.cfg.Path)), s.db.Close())
 }
 
 // Check compares what must agree in a sound store: the size and the root in the

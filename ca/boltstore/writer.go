@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -113,43 +114,67 @@ func (w *writer) run() {
 	}
 }
 
-// commit applies a batch in one transaction and tells every caller.
+// commit applies a batch in one transaction and tells every caller. An
+// operation that fails after it began to write is taken out, and the
+// transaction of the others starts again without it.
 func (w *writer) commit(batch []*operation) {
-	err := w.store.db.Update(func(tx *bbolt.Tx) error {
-		before, err := logTx{tx}.Size()
-		if err != nil {
+	for len(batch) > 0 {
+		broken := -1
+		err := w.store.db.Update(func(tx *bbolt.Tx) (err error) {
+			broken, err = w.apply(tx, batch)
 			return err
+		})
+		if broken >= 0 {
+			batch[broken].finish(batch[broken].err)
+			batch = slices.Delete(batch, broken, broken+1)
+			continue
 		}
 		for _, op := range batch {
-			op.err = op.apply(tx)
-			if fatal := (*writeError)(nil); errors.As(op.err, &fatal) {
-				return op.err
+			if err != nil {
+				op.err = fmt.Errorf("committing: %w", err)
 			}
+			op.finish(op.err)
 		}
-		after, err := logTx{tx}.Size()
-		if err != nil {
-			return err
-		}
-		if after != before {
-			if _, err := w.store.cfg.Log.Seal(logTx{tx}); err != nil {
-				return err
-			}
-		}
-		if w.store.cfg.BeforeCommit != nil {
-			return w.store.cfg.BeforeCommit()
-		}
-		return nil
-	})
-	for _, op := range batch {
-		if err != nil {
-			op.err = fmt.Errorf("committing: %w", err)
-		}
-		close(op.done)
+		return
 	}
 }
 
-// A writeError is an error met after an operation began to write: the whole
-// transaction must go.
+// finish hands the outcome to the caller.
+func (op *operation) finish(err error) {
+	op.err = err
+	close(op.done)
+}
+
+// apply does the whole batch and signs the new head. broken is the operation that
+// spoilt the transaction, -1 for none.
+func (w *writer) apply(tx *bbolt.Tx, batch []*operation) (broken int, err error) {
+	before, err := logTx{tx}.Size()
+	if err != nil {
+		return -1, err
+	}
+	for i, op := range batch {
+		op.err = op.apply(tx)
+		if fatal := (*writeError)(nil); errors.As(op.err, &fatal) {
+			return i, op.err
+		}
+	}
+	after, err := logTx{tx}.Size()
+	if err != nil {
+		return -1, err
+	}
+	if after != before {
+		if _, err := w.store.cfg.Log.Seal(logTx{tx}); err != nil {
+			return -1, err
+		}
+	}
+	if w.store.cfg.BeforeCommit != nil {
+		return -1, w.store.cfg.BeforeCommit()
+	}
+	return -1, nil
+}
+
+// A writeError is an error met after an operation began to write: the
+// transaction must start again without it.
 type writeError struct{ err error }
 
 // Error returns the cause's words.
