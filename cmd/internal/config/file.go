@@ -90,7 +90,7 @@ func inFile(text, field string) string {
 // wrap breaks text into lines of at most 90 letters, each with a space in front.
 func wrap(text string) []string {
 	lines := []string{""}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		last := len(lines) - 1
 		if len(lines[last])+1+len(word) > 90 && lines[last] != "" {
 			lines = append(lines, " "+word)
