@@ -1,23 +1,17 @@
 package enroll
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
-
-// maxReply bounds what is read of a reply.
-const maxReply = 1 << 20
 
 // ClientConfig says which CA to call, and how to know it.
 type ClientConfig struct {
@@ -143,31 +137,5 @@ func (c *Client) Renew(ctx context.Context, csr []byte) (*Reply, error) {
 
 // call sends in as JSON and reads the reply into out. A refusal is a *problem.Problem.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
-	if err != nil {
-		return err
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return problem.Read(resp)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(out); err != nil {
-		return fmt.Errorf("reading the reply to %s %s: %w", method, path, err)
-	}
-	return nil
+	return problem.Call(ctx, c.http, method, c.url+path, in, out)
 }

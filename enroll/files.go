@@ -111,10 +111,10 @@ func read(dir string) (*Credential, error) {
 		return nil, fmt.Errorf("%s: %w", MetaFile, err)
 	}
 	c := &Credential{Identity: policy.Identity{Network: m.Network, Role: m.Role, Party: m.Party}, URL: m.URL}
-	if c.Roots, err = readCertificates(filepath.Join(dir, RootFile)); err != nil {
+	if c.Roots, err = ReadCertificates(filepath.Join(dir, RootFile)); err != nil {
 		return nil, err
 	}
-	if c.Chain, err = readCertificates(filepath.Join(dir, CertificateFile)); err != nil {
+	if c.Chain, err = ReadCertificates(filepath.Join(dir, CertificateFile)); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, KeyFile)
@@ -157,7 +157,8 @@ func readKey(path string, leaf *x509.Certificate) (crypto.Signer, error) {
 	return key, nil
 }
 
-func readCertificates(path string) ([]*x509.Certificate, error) {
+// ReadCertificates reads a file of one or more certificates in PEM and nothing else.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -253,7 +254,7 @@ func (c *Credential) save(dir string) ([]string, error) {
 
 // keepKey puts the key in dir aside, unless it is the one that is to be written.
 func keepKey(dir string, key crypto.Signer) error {
-	chain, err := readCertificates(filepath.Join(dir, CertificateFile))
+	chain, err := ReadCertificates(filepath.Join(dir, CertificateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

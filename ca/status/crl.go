@@ -24,6 +24,8 @@ type issuer struct {
 	signer      atomic.Pointer[ocsp.Signer]
 	crl         atomic.Pointer[published]
 
+	dirty atomic.Bool // a revocation is in no CRL yet
+
 	mu sync.Mutex // held while a CRL is made, so that numbers appear in order
 }
 
@@ -44,6 +46,18 @@ func (s *Service) Publish(ctx context.Context, name string) (uint64, error) {
 	}
 	is.mu.Lock()
 	defer is.mu.Unlock()
+	published, err := s.publish(ctx, is)
+	if err != nil {
+		is.dirty.Store(true)
+		return 0, err
+	}
+	return published, nil
+}
+
+// publish makes the CRL; the caller holds is.mu.
+func (s *Service) publish(ctx context.Context, is *issuer) (uint64, error) {
+	is.dirty.Store(false) // before the revocations are read, so that none slips through
+	name := is.name
 	now := s.cfg.Now().UTC().Truncate(time.Second)
 	crl := ocsp.CRL{Issuer: is.certificate, ThisUpdate: now, NextUpdate: now.Add(s.cfg.CRLValidity)}
 	keep := func(rev ca.Revocation) bool { return now.Before(rev.NotAfter.Add(s.cfg.CRLValidity)) }

@@ -100,18 +100,33 @@ func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
 	return nil
 }
 
-// Run renews OCSP signers at half of their life, and CRLs at the interval,
+// Run publishes the CRL of an issuer within a second of a revocation that
+// nobody published, renews CRLs at the interval and OCSP signers at half of their life,
 // until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	ticker := time.NewTicker(time.Minute)
-	defer ticker.Stop()
+	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	defer second.Stop()
+	defer minute.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-second.C:
+			for _, name := range s.order {
+				if s.issuers[name].dirty.Load() {
+					s.republish(ctx, name)
+				}
+			}
+		case <-minute.C:
 			s.refresh(ctx)
 		}
+	}
+}
+
+// republish publishes a CRL; what fails is logged and tried again.
+func (s *Service) republish(ctx context.Context, name string) {
+	if _, err := s.Publish(ctx, name); err != nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot renew crl", slog.String("issuer", name), slog.Any("err", err))
 	}
 }
 
@@ -126,9 +141,7 @@ func (s *Service) refresh(ctx context.Context) {
 			}
 		}
 		if crl := is.crl.Load(); now.After(crl.modified.Add(s.cfg.CRLInterval)) {
-			if _, err := s.Publish(ctx, name); err != nil {
-				s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot renew crl", slog.String("issuer", name), slog.Any("err", err))
-			}
+			s.republish(ctx, name)
 		}
 	}
 }
@@ -153,9 +166,13 @@ func (s *Service) renewSigner(ctx context.Context, is *issuer) error {
 	return nil
 }
 
-// Revoked drops every cached answer about a certificate. It is meant for
-// ca.Config.OnRevoke, so that no answer outlives the revocation.
+// Revoked drops every cached answer about a certificate, and notes that the
+// issuer's CRL is to be renewed. It is meant for ca.Config.OnRevoke, so that no answer
+// outlives the revocation.
 func (s *Service) Revoked(issuer string, serial ca.Serial) {
+	if is, ok := s.issuers[issuer]; ok {
+		is.dirty.Store(true)
+	}
 	if responder := s.responder.Load(); responder != nil {
 		responder.Drop(issuer, serial.Int().Bytes())
 	}

@@ -1,6 +1,8 @@
 package problem
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,4 +83,39 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// maxReply is how much of a reply [Call] reads.
+const maxReply = 64 << 20
+
+// Call sends in as JSON, nothing if it is nil, and reads the JSON of the reply
+// into out. A reply of another status than 2xx is the *[Problem] of [Read].
+func Call(ctx context.Context, client *http.Client, method, url string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := Read(resp); err != nil {
+		return err
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(out); err != nil {
+		return fmt.Errorf("reading the reply to %s %s: %w", method, req.URL.Path, err)
+	}
+	return nil
 }

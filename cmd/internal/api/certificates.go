@@ -163,12 +163,25 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := RevocationReply{Revoked: []ca.Revocation{}, CRLs: map[string]uint64{}}
+	err = a.revokeAll(r, records, ca.RevokeRequest{Reason: reason, By: peer.Identity.String(), From: r.RemoteAddr}, req.Party != "", &answer)
+	for issuer := range answer.CRLs { // also when a later one failed: what is revoked is to be seen
+		number, publishErr := a.cfg.Status.Publish(r.Context(), issuer)
+		answer.CRLs[issuer] = number
+		err = errors.Join(err, publishErr)
+	}
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, answer)
+}
+
+// revokeAll revokes the records one by one. Of many, those that were revoked before are counted and no error.
+func (a *api) revokeAll(r *http.Request, records []ca.Record, request ca.RevokeRequest, many bool, answer *RevocationReply) error {
 	for _, record := range records {
-		revocation, err := a.cfg.Authority.Revoke(r.Context(), ca.RevokeRequest{
-			Serial: record.Serial, Reason: reason, By: peer.Identity.String(), From: r.RemoteAddr,
-		})
+		request.Serial = record.Serial
+		revocation, err := a.cfg.Authority.Revoke(r.Context(), request)
 		var already *ca.RevokedError
-		if errors.As(err, &already) && req.Party != "" {
+		if errors.As(err, &already) && many {
 			if record.Revocation != nil {
 				answer.Already++
 				continue
@@ -181,12 +194,7 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 		answer.Revoked = append(answer.Revoked, revocation)
 		answer.CRLs[record.Issuer] = 0
 	}
-	for issuer := range answer.CRLs {
-		if answer.CRLs[issuer], err = a.cfg.Status.Publish(r.Context(), issuer); err != nil {
-			return err
-		}
-	}
-	return reply(w, http.StatusOK, answer)
+	return nil
 }
 
 // toRevoke finds the certificates that req names and the caller may revoke.

@@ -1,11 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -18,9 +15,6 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// maxReply bounds what is read of one reply.
-const maxReply = 64 << 20
-
 // A Client calls the API of one CA. Refusals come back as *problem.Problem.
 type Client struct {
 	URL  string       // https://HOST:PORT
@@ -28,33 +22,7 @@ type Client struct {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, body)
-	if err != nil {
-		return err
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.HTTP.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode >= 300 {
-		return problem.Read(resp)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(out); err != nil {
-		return fmt.Errorf("reading the reply to %s %s: %w", method, path, err)
-	}
-	return nil
+	return problem.Call(ctx, c.HTTP, method, c.URL+path, in, out)
 }
 
 // AddParty registers a party.

@@ -1,10 +1,8 @@
 package network
 
 import (
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,22 +35,6 @@ func (l layout) key(name string) string {
 		return l.path(name + ".key")
 	}
 	return l.path("issuers", name+".key")
-}
-
-func readCertificate(path string) (*x509.Certificate, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(raw)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s: want a PEM certificate", path)
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return certificate, nil
 }
 
 func writePEM(path, kind string, der []byte, mode os.FileMode) error {

@@ -21,6 +21,7 @@ import (
 	"github.com/payca/payca/ca/lint"
 	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/config"
+	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/policy"
 )
 
@@ -146,10 +147,11 @@ type keys struct {
 
 func openKeys(ctx context.Context, files layout, ring *ca.Keyring) (*keys, error) {
 	var k keys
-	var err error
-	if k.root, err = readCertificate(files.certificate("root")); err != nil {
+	roots, err := enroll.ReadCertificates(files.certificate("root"))
+	if err != nil {
 		return nil, err
 	}
+	k.root = roots[0]
 	for _, name := range policy.CAs() {
 		is, err := openIssuer(ctx, files, name, ring)
 		if err != nil {
@@ -168,9 +170,11 @@ func openKeys(ctx context.Context, files layout, ring *ca.Keyring) (*keys, error
 
 func openIssuer(ctx context.Context, files layout, name string, ring *ca.Keyring) (is ca.Issuer, err error) {
 	is.Name = name
-	if is.Certificate, err = readCertificate(files.certificate(name)); err != nil {
+	certificates, err := enroll.ReadCertificates(files.certificate(name))
+	if err != nil {
 		return is, err
 	}
+	is.Certificate = certificates[0]
 	if is.Signer, err = ca.OpenKey(ctx, files.key(name), ring); err != nil {
 		return is, fmt.Errorf("opening the key of the %s CA: %w", name, err)
 	}

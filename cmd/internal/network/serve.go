@@ -75,7 +75,11 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 }
 
 func (n *Network) start(ctx context.Context) error {
-	if err := n.store.Append(ctx, audit.Event{Time: n.now().UTC(), Kind: audit.Started, Actor: "local"}); err != nil {
+	events := []audit.Event{{Time: n.now().UTC(), Kind: audit.Started, Actor: "local"}}
+	for _, issuer := range n.authority.Issuers() {
+		events = append(events, audit.Event{Time: n.now().UTC(), Kind: audit.KeyLoaded, Actor: "local", Issuer: issuer})
+	}
+	if err := n.store.Append(ctx, events...); err != nil {
 		return err
 	}
 	if err := n.status.Start(ctx, n.authority); err != nil {
