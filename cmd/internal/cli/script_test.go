@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/payca/payca/cmd/internal/cli"
+	"github.com/payca/payca/cmd/internal/config"
 )
 
 // update rewrites the golden files within the scripts: go test ./cmd/internal/cli -update.
@@ -44,7 +45,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NETWORKS", filepath.Join(root, "networks"))
 			return freePorts(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "fields": fields},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields},
 	})
 }
 
@@ -92,6 +93,18 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("nothing answers on port %s after 10 s", args[0])
+}
+
+// readyNetwork runs "ready-network DIR": it waits until the network in the directory answers.
+func readyNetwork(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready-network DIR")
+	}
+	conf, err := config.Load(filepath.Join(ts.MkAbs(args[0]), config.FileName))
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(conf.Listen.HTTPS)
+	ts.Check(err)
+	ready(ts, false, []string{port})
 }
 
 // fields runs "fields VAR FILE N": it puts the Nth word of the file, from 0, into VAR.

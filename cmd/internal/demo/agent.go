@@ -79,18 +79,19 @@ type seen struct {
 	Role   policy.Role `json:"role"`
 	Party  string      `json:"party"`
 	Status string      `json:"status"`
-	By     string      `json:"by"`  // where the status came from: ocsp, crl
-	Age    string      `json:"age"` // how old the status is
+	By     string      `json:"by"`    // where the status came from: ocsp, crl
+	AsOf   time.Time   `json:"as_of"` // when it was signed, whole seconds
+	Age    int         `json:"age_seconds"`
 }
 
 func (s seen) String() string {
-	return fmt.Sprintf("%s %s, %s by %s %s ago", s.Role, s.Party, s.Status, s.By, s.Age)
+	return fmt.Sprintf("%s %s, %s by %s, %d s old", s.Role, s.Party, s.Status, s.By, s.Age)
 }
 
 func seenOf(id policy.Identity, verdict ocsp.Verdict) seen {
 	return seen{
-		Role: id.Role, Party: id.Party, Status: verdict.State.String(),
-		By: verdict.Source, Age: time.Since(verdict.ProducedAt).Round(time.Millisecond).String(),
+		Role: id.Role, Party: id.Party, Status: verdict.State.String(), By: verdict.Source,
+		AsOf: verdict.ProducedAt, Age: int(time.Since(verdict.ProducedAt).Seconds()),
 	}
 }
 

@@ -159,7 +159,7 @@ func (d *demo) register(ctx context.Context) error {
 			return fmt.Errorf("registering %s: %w", party.ID, err)
 		}
 		id := policy.Identity{Network: d.cfg.Network.Name, Role: registered.Role, Party: registered.ID}
-		d.step("register", map[string]any{"party": registered}, "registered %-8s %-14s %s", registered.ID, registered.Role, id)
+		d.step("register", map[string]any{"party": registered}, "registered %-*s %-14s %s", d.width(), registered.ID, registered.Role, id)
 	}
 	return nil
 }
@@ -177,9 +177,18 @@ func (d *demo) enroll(ctx context.Context) error {
 			return fmt.Errorf("enrolling %s: %w", party.ID, err)
 		}
 		d.step("enroll", map[string]any{"party": party.ID, "role": party.Role, "serial": outcome.Serial, "not_after": outcome.NotAfter},
-			"enrolled   %-8s %-14s until %s, in %s", party.ID, party.Role, outcome.NotAfter.Format("2006-01-02 15:04"), time.Since(begun).Round(time.Millisecond))
+			"enrolled   %-*s %-14s until %s, in %s", d.width(), party.ID, party.Role, outcome.NotAfter.Format("2006-01-02 15:04"), time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// width is that of the longest party id.
+func (d *demo) width() int {
+	width := 0
+	for _, party := range d.cfg.Network.Parties {
+		width = max(width, len(party.ID))
+	}
+	return width
 }
 
 // identity is the directory of a party's key and certificate.

@@ -141,7 +141,7 @@ func (d *demo) revoke(ctx context.Context) error {
 		return errors.New("revoking the merchant: no certificate was revoked")
 	}
 	d.step("revoke", map[string]any{"party": id, "revoked": answer.Revoked, "crls": answer.CRLs},
-		"revoked    %-8s for keyCompromise in %s; OCSP and CRL %d say so", id, time.Since(begun).Round(time.Millisecond), answer.CRLs[policy.MerchantCA])
+		"revoked    %s for keyCompromise in %s; OCSP and CRL %d say so", id, time.Since(begun).Round(time.Millisecond), answer.CRLs[policy.MerchantCA])
 
 	_, reused, err := d.line.send(ctx, "and now?")
 	if err == nil || !reused {
