@@ -117,18 +117,23 @@ func read(dir string) (*Credential, error) {
 	if c.Chain, err = ReadCertificates(filepath.Join(dir, CertificateFile)); err != nil {
 		return nil, err
 	}
+	c.Key, err = settle(dir, c.Leaf())
+	return c, err
+}
+
+// settle reads the key of the certificate in dir. A crash between the two renames of save left
+// the new certificate beside the new key's temporary name; then it is given its own.
+func settle(dir string, leaf *x509.Certificate) (crypto.Signer, error) {
 	path := filepath.Join(dir, KeyFile)
-	c.Key, err = readKey(path, c.Leaf())
+	key, err := readKey(path, leaf)
 	if err == nil {
-		return c, nil
+		return key, nil
 	}
-	// A crash between the two renames of save leaves the new certificate beside the new key's temporary name.
-	key, newErr := readKey(path+pending, c.Leaf())
+	key, newErr := readKey(path+pending, leaf)
 	if newErr != nil {
 		return nil, err
 	}
-	c.Key = key
-	return c, errors.Join(os.Rename(path+pending, path), syncDir(dir))
+	return key, errors.Join(os.Rename(path+pending, path), syncDir(dir))
 }
 
 // errMismatch says that a key is not the certificate's.
@@ -262,6 +267,10 @@ func keepKey(dir string, key crypto.Signer) error {
 		return err
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(chain[0].PublicKey) {
+		return nil
+	}
+	// A key that is not the certificate's, or cannot be read, is kept all the same.
+	if _, err := settle(dir, chain[0]); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	aside := filepath.Join(dir, fmt.Sprintf("key-%x.pem", chain[0].SerialNumber))

@@ -69,8 +69,12 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 		dir = filepath.Join(a.dir, token.Party)
 	}
 	outcome, err := enroll.Enroll(cmd.Context(), enroll.EnrollConfig{Token: text, Dir: dir, Force: o.force})
+	if e, ok := errors.AsType[*exitError](explain(err)); ok {
+		e.hint = strings.ReplaceAll(e.hint, "PARTY", token.Party)
+		return e
+	}
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	if outcome.Action == enroll.Enrolled {
 		a.storyf("Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))

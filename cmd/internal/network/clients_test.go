@@ -16,6 +16,14 @@ import (
 	"github.com/payca/payca/policy"
 )
 
+// long leaves a test out of the short run.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs programs of others against a whole network")
+	}
+}
+
 // tool runs a program and returns what it prints on both streams.
 func tool(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
@@ -40,6 +48,7 @@ func (r *running) download(t *testing.T, path, kind string) string {
 // OpenSSL must see every certificate, its chain, its CRLs and its OCSP answer
 // as we do, before and after the revocation.
 func TestOpenSSLAgreesBeforeAndAfterARevocation(t *testing.T) {
+	long(t)
 	t.Parallel()
 	openssl := catest.NeedTool(t, "openssl")
 	r := start(t)
@@ -87,6 +96,7 @@ func TestOpenSSLAgreesBeforeAndAfterARevocation(t *testing.T) {
 
 // curl is a client like any other: its certificate says who calls.
 func TestCurlCallsWithAClientCertificate(t *testing.T) {
+	long(t)
 	t.Parallel()
 	curl := catest.NeedTool(t, "curl")
 	r := start(t)
@@ -102,6 +112,7 @@ func TestCurlCallsWithAClientCertificate(t *testing.T) {
 
 // s_client must verify the server and be asked for a certificate.
 func TestSClientVerifiesTheServer(t *testing.T) {
+	long(t)
 	t.Parallel()
 	openssl := catest.NeedTool(t, "openssl")
 	r := start(t)
