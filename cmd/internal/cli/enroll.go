@@ -51,10 +51,10 @@ func (a *app) tokenText(args []string) (string, error) {
 		raw, err := io.ReadAll(io.LimitReader(a.in, 64<<10))
 		return strings.TrimSpace(string(raw)), err
 	case len(args) == 1:
-		return args[0], nil
+		return strings.TrimSpace(args[0]), nil
 	}
 	if token, _ := a.lookupEnv("PAYCA_TOKEN"); token != "" {
-		return token, nil
+		return strings.TrimSpace(token), nil
 	}
 	return "", usageErrorf("no token, want it as argument, on standard input (-) or in PAYCA_TOKEN")
 }
