@@ -54,7 +54,14 @@ func (c *core) URL() string {
 	if err != nil {
 		port = "8443"
 	}
-	return "https://" + net.JoinHostPort(c.config.ServerNames[0], port)
+	host := ""
+	switch { // the configuration has one or the other
+	case len(c.config.ServerNames) > 0:
+		host = c.config.ServerNames[0]
+	case len(c.config.Addresses) > 0:
+		host = c.config.Addresses[0].String()
+	}
+	return "https://" + net.JoinHostPort(host, port)
 }
 
 // Name returns the name of the network.

@@ -303,7 +303,7 @@ func (l localStatus) Check(ctx context.Context, leaf, _ *x509.Certificate, _ []b
 	serial := fmt.Sprintf("%x", leaf.SerialNumber)
 	switch {
 	case errors.Is(err, ca.ErrNotFound):
-		return ocsp.Verdict{}, &ocsp.UnknownError{Serial: serial, Err: errors.New("this CA did not issue the certificate")}
+		return ocsp.Verdict{}, &problem.Error{Status: http.StatusForbidden, Name: "certificate-unknown", Detail: "certificate " + serial + " is not in the inventory of this CA, want one that it issued"}
 	case err != nil:
 		return ocsp.Verdict{}, err
 	case record.Revocation != nil:
