@@ -18,7 +18,6 @@ import (
 	"github.com/payca/payca/ca/boltstore"
 	"github.com/payca/payca/ca/lint"
 	"github.com/payca/payca/ca/status"
-	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
 )
 
@@ -48,13 +47,7 @@ func New(t testing.TB) *Network {
 	ceremony, err := ca.Create(ca.CeremonyConfig{Network: n.Name, StatusURL: n.StatusURL})
 	must(t, err)
 	n.Root, n.Issuers = ceremony.Root, ceremony.Issuers
-	now := time.Now().UTC().Truncate(time.Second)
-	crl := ocsp.CRL{Issuer: n.Root, Number: 1, ThisUpdate: now, NextUpdate: now.Add(24 * time.Hour)}
-	tbs, err := crl.TBS(func(func(ocsp.Entry, error) bool) {})
-	must(t, err)
-	signature, err := ceremony.SignRootCRL(tbs)
-	must(t, err)
-	rootCRL, err := crl.Assemble(tbs, signature)
+	rootCRL, err := status.RootCRL(ceremony, 1, time.Now(), 24*time.Hour)
 	must(t, err)
 
 	_, logKey, err := ed25519.GenerateKey(rand.Reader)

@@ -79,6 +79,22 @@ func (s *Service) publish(ctx context.Context, is *issuer) (uint64, error) {
 	return crl.Number, nil
 }
 
+// RootCRL has the ceremony sign an empty CRL of the root, which holds from now
+// for the validity, and returns it in DER.
+func RootCRL(ceremony *ca.Ceremony, number uint64, now time.Time, validity time.Duration) ([]byte, error) {
+	now = now.UTC().Truncate(time.Second)
+	crl := ocsp.CRL{Issuer: ceremony.Root, Number: number, ThisUpdate: now, NextUpdate: now.Add(validity)}
+	tbs, err := crl.TBS(func(func(ocsp.Entry, error) bool) {})
+	if err != nil {
+		return nil, err
+	}
+	signature, err := ceremony.SignRootCRL(tbs)
+	if err != nil {
+		return nil, err
+	}
+	return crl.Assemble(tbs, signature)
+}
+
 // selfCheck reads a CRL back as a relying party would, before it replaces previous.
 func selfCheck(der []byte, crl ocsp.CRL, previous *published) error {
 	list, err := ocsp.ParseCRL(der)

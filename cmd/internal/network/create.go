@@ -17,9 +17,9 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/enroll"
-	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
 )
 
@@ -150,17 +150,7 @@ func writeCeremony(files layout, ring *ca.Keyring, ceremony *ca.Ceremony, now ti
 			return err
 		}
 	}
-	now = now.UTC().Truncate(time.Second)
-	crl := ocsp.CRL{Issuer: ceremony.Root, Number: 1, ThisUpdate: now, NextUpdate: now.Add(rootCRLValidity)}
-	tbs, err := crl.TBS(func(func(ocsp.Entry, error) bool) {})
-	if err != nil {
-		return err
-	}
-	signature, err := ceremony.SignRootCRL(tbs)
-	if err != nil {
-		return err
-	}
-	der, err := crl.Assemble(tbs, signature)
+	der, err := status.RootCRL(ceremony, 1, now, rootCRLValidity)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,6 @@ package network
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +19,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/enroll/server"
@@ -119,11 +117,7 @@ func (n *Network) registerSelf(ctx context.Context) error {
 
 // renewSelf gives the https listener a new key and certificate.
 func (n *Network) renewSelf(ctx context.Context) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	key, request, err := enroll.NewKey()
 	if err != nil {
 		return err
 	}
@@ -131,11 +125,7 @@ func (n *Network) renewSelf(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("issuing the server's own certificate: %w", err)
 	}
-	certificate := &tls.Certificate{PrivateKey: key, Leaf: issued.Leaf}
-	for _, c := range issued.Chain {
-		certificate.Certificate = append(certificate.Certificate, c.Raw)
-	}
-	n.certificate.Store(certificate)
+	n.certificate.Store((&enroll.Credential{Key: key, Chain: issued.Chain}).TLS())
 	return nil
 }
 
@@ -243,8 +233,7 @@ func (n *Network) keepSelf(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			leaf := n.certificate.Load().Leaf
-			if n.now().Before(leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)) {
+			if n.now().Before(enroll.RenewAfter(n.certificate.Load().Leaf)) {
 				continue
 			}
 			if err := n.renewSelf(ctx); err != nil {
