@@ -21,7 +21,7 @@ const module = "github.com/payca/payca/"
 // entry that ends in /* stands for all packages below it, which may import each other.
 var order = []string{
 	"policy", "policy/rules", "ocsp", "policy/path",
-	"ca/audit", "ca", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
+	"ca/audit", "ca/boltlog", "ca", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
 	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/server", "enroll/step",
 	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*",
 	"cmd/internal/*", "cmd/payca",
@@ -37,7 +37,7 @@ var heavy = map[string][]string{
 	"github.com/google/cel-go":          {"policy/rules"},
 	"github.com/jackc/pgx":              {"ca/pgstore"},
 	"github.com/chromedp":               {"cmd/internal/console"},
-	"go.etcd.io/bbolt":                  {"ca/boltstore", "payment/ledger"},
+	"go.etcd.io/bbolt":                  {"ca/boltlog", "ca/boltstore", "payment/ledger", "payment/agent"},
 	"github.com/spf13":                  {"cmd/internal/cli"},
 	"github.com/goccy/go-yaml":          {"cmd/internal/config"},
 }

@@ -15,11 +15,12 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltlog"
 )
 
 // Reserve implements ca.Store.
 func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		serial := intent.Serial[:]
 		if intent.Serial == (ca.Serial{}) || intent.Serial[0] > 0x7f {
 			return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", serial)
@@ -27,14 +28,14 @@ func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
 		if tx.Bucket(bucketIntents).Get(serial) != nil || tx.Bucket(bucketSerials).Get(serial) != nil {
 			return ca.ErrSerialUsed
 		}
-		return writing(func() error { return putJSON(tx, bucketIntents, serial, intent) })
+		return boltlog.Writing(func() error { return putJSON(tx, bucketIntents, serial, intent) })
 	})
 }
 
 // Issue implements ca.Store.
 func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 	var issued ca.Record // the writer's, until it says that it committed
-	err := s.write(ctx, func(tx *bbolt.Tx) error {
+	err := s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		record := is.Record
 		record.Revocation = nil
 		serial := record.Serial[:]
@@ -45,8 +46,8 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if err != nil {
 			return err
 		}
-		return writing(
-			func() (err error) { record.Index, err = s.cfg.Log.Append(logTx{tx}, is.Event); return err },
+		return boltlog.Writing(
+			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record) },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
 			func() error {
@@ -150,14 +151,14 @@ var closedIntent = []byte{}
 
 // CloseIntent implements ca.Store.
 func (s *Store) CloseIntent(ctx context.Context, rev ca.Revocation, event audit.Event) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		var intent ca.Intent
 		if err := getJSON(tx, bucketIntents, rev.Serial[:], &intent); errors.Is(err, ca.ErrNotFound) || err == nil && intent.Issuer != rev.Issuer {
 			return ca.ErrNoIntent
 		} else if err != nil {
 			return err
 		}
-		return writing(
+		return boltlog.Writing(
 			func() error { return tx.Bucket(bucketIntents).Delete(rev.Serial[:]) },
 			func() error { return tx.Bucket(bucketSerials).Put(rev.Serial[:], closedIntent) },
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },

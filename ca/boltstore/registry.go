@@ -10,6 +10,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltlog"
 	"github.com/payca/payca/policy"
 )
 
@@ -24,11 +25,11 @@ func (s *Store) UpdateParty(ctx context.Context, p policy.Party, event audit.Eve
 }
 
 func (s *Store) putParty(ctx context.Context, p policy.Party, event audit.Event, exists bool) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		if err := wantKey(tx, bucketParties, p.ID, exists); err != nil {
 			return fmt.Errorf("party %q: %w", p.ID, err)
 		}
-		return writing(func() error { return putJSON(tx, bucketParties, []byte(p.ID), p) }, s.appends(tx, event))
+		return boltlog.Writing(func() error { return putJSON(tx, bucketParties, []byte(p.ID), p) }, s.appends(tx, event))
 	})
 }
 
@@ -68,11 +69,11 @@ func (s *Store) Parties(_ context.Context, after string) iter.Seq2[policy.Party,
 
 // AddToken implements ca.Store.
 func (s *Store) AddToken(ctx context.Context, t ca.Token, event audit.Event) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		if err := wantKey(tx, bucketTokens, t.ID, false); err != nil {
 			return fmt.Errorf("token %q: %w", t.ID, err)
 		}
-		return writing(func() error { return putJSON(tx, bucketTokens, []byte(t.ID), t) }, s.appends(tx, event))
+		return boltlog.Writing(func() error { return putJSON(tx, bucketTokens, []byte(t.ID), t) }, s.appends(tx, event))
 	})
 }
 

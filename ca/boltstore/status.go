@@ -15,6 +15,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltlog"
 )
 
 func statusKey(issuer string, serial ca.Serial) []byte {
@@ -48,7 +49,7 @@ func statusIn(tx *bbolt.Tx, issuer string, serial ca.Serial) (ca.Status, error) 
 
 // Revoke implements ca.Store.
 func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		status, err := statusIn(tx, rev.Issuer, rev.Serial)
 		if err != nil {
 			return err
@@ -59,7 +60,7 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 		if err := ca.CheckRevocation(status.Revocation, rev); err != nil {
 			return err
 		}
-		return writing(
+		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
 			s.appends(tx, event),
 		)
@@ -77,7 +78,7 @@ func (s *Store) Revocations(_ context.Context, issuer string) iter.Seq2[ca.Revoc
 // NextCRLNumber implements ca.Store.
 func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error) {
 	var next uint64 // the writer's, until it says that it committed
-	err := s.write(ctx, func(tx *bbolt.Tx) error {
+	err := s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketCRL)
 		next = 1
 		if raw := bucket.Get([]byte(issuer)); len(raw) == 8 {
@@ -88,7 +89,7 @@ func (s *Store) NextCRLNumber(ctx context.Context, issuer string, event audit.Ev
 			event.Attrs = map[string]string{}
 		}
 		event.Attrs["number"] = strconv.FormatUint(next, 10)
-		return writing(func() error { return bucket.Put([]byte(issuer), number(next)) }, s.appends(tx, event))
+		return boltlog.Writing(func() error { return bucket.Put([]byte(issuer), number(next)) }, s.appends(tx, event))
 	})
 	if err != nil {
 		return 0, err
@@ -102,7 +103,7 @@ const pageSize = 256
 
 // pages iterates over the keys with the prefix, from the given key on. read turns
 // a row into a value, or leaves it out.
-func pages[T any](db *bbolt.DB, bucket, prefix, from []byte, read func(tx *bbolt.Tx, key, value []byte) (T, bool, error)) iter.Seq2[T, error] {
+func pages[T any](db *boltlog.DB, bucket, prefix, from []byte, read func(tx *bbolt.Tx, key, value []byte) (T, bool, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		next := from
 		for next != nil {

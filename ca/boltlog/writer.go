@@ -1,4 +1,4 @@
-package boltstore
+package boltlog
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type operation struct {
 
 // A writer is the goroutine that owns all writing.
 type writer struct {
-	store   *Store
+	db      *DB
 	queue   chan *operation
 	stopped chan struct{}
 
@@ -37,18 +37,20 @@ type writer struct {
 	closed bool         // guarded by mu
 }
 
-func startWriter(s *Store) *writer {
-	w := &writer{store: s, queue: make(chan *operation, maxBatch), stopped: make(chan struct{})}
+func startWriter(d *DB) *writer {
+	w := &writer{db: d, queue: make(chan *operation, maxBatch), stopped: make(chan struct{})}
 	go w.run()
 	return w
 }
 
-// write queues an operation and waits for its commit.
-func (s *Store) write(ctx context.Context, apply func(tx *bbolt.Tx) error) error {
-	if s.writer == nil {
+// Write queues a change and waits until it is on the disk. apply runs in the transaction
+// of a commit that others share, perhaps more than once, and maybe still after ctx has ended; what it
+// returns is returned. It checks first and writes last, or marks its error as the package comment says.
+func (d *DB) Write(ctx context.Context, apply func(tx *bbolt.Tx) error) error {
+	if d.writer == nil {
 		return errReadOnly
 	}
-	return s.writer.do(ctx, apply)
+	return d.writer.do(ctx, apply)
 }
 
 func (w *writer) do(ctx context.Context, apply func(tx *bbolt.Tx) error) error {
@@ -120,7 +122,7 @@ func (w *writer) run() {
 func (w *writer) commit(batch []*operation) {
 	for len(batch) > 0 {
 		broken := -1
-		err := w.store.db.Update(func(tx *bbolt.Tx) (err error) {
+		err := w.db.db.Update(func(tx *bbolt.Tx) (err error) {
 			broken, err = w.apply(tx, batch)
 			return err
 		})
@@ -163,12 +165,12 @@ func (w *writer) apply(tx *bbolt.Tx, batch []*operation) (broken int, err error)
 		return -1, err
 	}
 	if after != before {
-		if _, err := w.store.cfg.Log.Seal(logTx{tx}); err != nil {
+		if _, err := w.db.cfg.Log.Seal(logTx{tx}); err != nil {
 			return -1, err
 		}
 	}
-	if w.store.cfg.BeforeCommit != nil {
-		return -1, w.store.cfg.BeforeCommit()
+	if w.db.cfg.BeforeCommit != nil {
+		return -1, w.db.cfg.BeforeCommit()
 	}
 	return -1, nil
 }
@@ -183,11 +185,19 @@ func (e *writeError) Error() string { return e.err.Error() }
 // Unwrap returns the cause.
 func (e *writeError) Unwrap() error { return e.err }
 
-// writing runs the writes of an operation, after its checks; the first error is fatal to the transaction.
-func writing(steps ...func() error) error {
+// Undo marks an error after which nothing of the operation may be committed. It is nil for nil.
+func Undo(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &writeError{err}
+}
+
+// Writing runs the writes of an operation, after its checks; the first error undoes all of them.
+func Writing(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return &writeError{err}
+			return Undo(err)
 		}
 	}
 	return nil

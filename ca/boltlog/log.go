@@ -1,4 +1,4 @@
-package boltstore
+package boltlog
 
 import (
 	"bytes"
@@ -61,23 +61,14 @@ func (l logTx) Put(index uint64, leaf []byte, hashes []tlog.Hash) error {
 // SetHead implements audit.Tx.
 func (l logTx) SetHead(head []byte) error { return l.tx.Bucket(bucketMeta).Put(keyHead, head) }
 
-// Append implements ca.Store.
-func (s *Store) Append(ctx context.Context, events ...audit.Event) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
-		return writing(s.appends(tx, events...))
-	})
+// Append adds events to the log inside a transaction of [DB.Write] and returns the
+// index of the first. After an error the operation must be undone.
+func (d *DB) Append(tx *bbolt.Tx, events ...audit.Event) (uint64, error) {
+	return d.cfg.Log.Append(logTx{tx}, events...)
 }
 
-// appends is the step that writes events to the log.
-func (s *Store) appends(tx *bbolt.Tx, events ...audit.Event) func() error {
-	return func() error {
-		_, err := s.cfg.Log.Append(logTx{tx}, events...)
-		return err
-	}
-}
-
-// Log implements ca.Store.
-func (s *Store) Log() audit.Reader { return reader{s.db} }
+// Log reads the log.
+func (d *DB) Log() audit.Reader { return reader{d.db} }
 
 // reader reads the log, each call in a transaction of its own.
 type reader struct{ db *bbolt.DB }
