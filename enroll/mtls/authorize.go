@@ -9,7 +9,7 @@ import (
 
 // An Authorizer says whether a member of the network may take part in what
 // the connection is for: nil, or why not. It is called only with a
-// peer whose chain was verified, and concurrently.
+// peer whose chain was verified, and concurrently. Other calls share the peer: it must not be modified.
 type Authorizer func(peer *policy.Peer) error
 
 // AuthorizeRole accepts every party in one of the roles. The error is a

@@ -44,7 +44,7 @@ func Server(src *enroll.Source, authorize Authorizer, status StatusChecker) (*tl
 		MinVersion: tls.VersionTLS13,
 		Time:       src.Now,
 		ClientAuth: tls.RequireAndVerifyClientCert,
-		ClientCAs:  pool(c.trust),
+		ClientCAs:  pool(c.identifier.trust),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return src.Certificate()
 		},
@@ -60,15 +60,19 @@ func Client(src *enroll.Source, authorize Authorizer, status StatusChecker) (*tl
 	if err != nil {
 		return nil, err
 	}
+	return clientConfig(src, c), nil
+}
+
+func clientConfig(src *enroll.Source, c check) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		Time:       src.Now,
-		RootCAs:    pool(c.trust),
+		RootCAs:    pool(c.identifier.trust),
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return src.Certificate()
 		},
 		VerifyConnection: c.verifyConnection,
-	}, nil
+	}
 }
 
 func pool(trust policy.Trust) *x509.CertPool {
@@ -79,26 +83,25 @@ func pool(trust policy.Trust) *x509.CertPool {
 	return p
 }
 
-// A check is everything that is asked of a peer.
+// A check is everything that is asked of a peer. Its copies share what the identifier remembers.
 type check struct {
-	trust     policy.Trust
-	use       policy.Use
-	authorize Authorizer
-	status    StatusChecker
-	now       func() time.Time
+	identifier *Identifier
+	use        policy.Use
+	authorize  Authorizer
+	status     StatusChecker
 }
 
 func checkOf(src *enroll.Source, use policy.Use, authorize Authorizer, status StatusChecker) (check, error) {
 	if src == nil {
 		return check{}, errors.New("mutual TLS without a certificate source, want one")
 	}
-	c := check{trust: src.Trust(), use: use, authorize: authorize, status: status, now: src.Now}
+	c := check{identifier: NewIdentifier(src.Trust(), src.Now), use: use, authorize: authorize, status: status}
 	return c, c.complete()
 }
 
 func (c check) complete() error {
 	switch {
-	case len(c.trust.Roots) == 0:
+	case len(c.identifier.trust.Roots) == 0:
 		return errors.New("mutual TLS without roots, want those of the network")
 	case c.use != policy.ClientUse && c.use != policy.ServerUse:
 		return fmt.Errorf("mutual TLS for %s, want TLS client or TLS server", c.use)
@@ -121,13 +124,14 @@ func (c check) verifyConnection(cs tls.ConnectionState) error {
 	return err
 }
 
-// peer is the check: identity, then authorization, then the status of the
-// leaf, then that of its issuing CA.
-func (c check) peer(ctx context.Context, presented []*x509.Certificate, staple []byte) (*policy.Peer, ocsp.Verdict, error) {
-	peer, err := c.trust.Identify(presented, c.use, c.now())
+// peer is the check: identity, which may be remembered, then authorization, then
+// the status of the leaf, then that of its issuing CA, all of which are asked each time.
+func (c check) peer(ctx context.Context, presented []*x509.Certificate, staple []byte) (*recognition, ocsp.Verdict, error) {
+	known, err := c.identifier.identify(presented, c.use)
 	if err != nil {
 		return nil, ocsp.Verdict{}, err
 	}
+	peer := known.peer
 	if err := c.authorize(peer); policy.ViolationsOf(err) != nil {
 		return nil, ocsp.Verdict{}, err
 	} else if err != nil {
@@ -141,5 +145,5 @@ func (c check) peer(ctx context.Context, presented []*x509.Certificate, staple [
 	if verdict, err := c.status.Check(ctx, peer.Issuer, root, nil); err != nil {
 		return nil, verdict, fmt.Errorf("status of the CA that issued %s: %w", peer.Identity, err)
 	}
-	return peer, verdict, nil
+	return known, verdict, nil
 }

@@ -6,6 +6,7 @@
 // [StatusChecker] into a *tls.Config. [Handler] does the same check again for every
 // HTTP request and puts the peer into its context, where [PeerFrom] finds it;
 // [Transport] does it again on the client's side. No handler needs to read r.TLS.
+// [Identifier] is the first part of the check alone, for certificates that come by another way than TLS.
 //
 // # Guarantees
 //
@@ -17,6 +18,9 @@
 // Handler and Transport it holds at every request, so that an open
 // connection ends with the certificate it was opened with. crypto/tls
 // verifies the chain and, in a client, the server's name as well; both must accept.
+//
+// What is done again: the status of both certificates and the Authorizer are asked each time. That a
+// chain passed is remembered, for the very same certificates and only while all of it is valid.
 //
 // # Refused
 //

@@ -2,7 +2,6 @@ package mtls
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"net/http"
 	"time"
@@ -26,8 +25,8 @@ type HandlerConfig struct {
 	Now       func() time.Time // nil for time.Now
 }
 
-// Handler returns next behind the identity check. It verifies the certificates
-// that the client presented again for each request, whether or not the TLS layer did,
+// Handler returns next behind the identity check. It checks the certificates
+// that the client presented again for each request, as an [Identifier] does, whether or not the TLS layer did,
 // and puts the peer into the context. A client that fails is answered with a problem document and its
 // connection is closed.
 //
@@ -38,10 +37,7 @@ func Handler(cfg HandlerConfig, next http.Handler) http.Handler {
 	if cfg.Use == policy.AnyUse {
 		cfg.Use = policy.ClientUse
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	c := check{trust: cfg.Trust, use: cfg.Use, authorize: cfg.Authorize, status: cfg.Status, now: cfg.Now}
+	c := check{identifier: NewIdentifier(cfg.Trust, cfg.Now), use: cfg.Use, authorize: cfg.Authorize, status: cfg.Status}
 	broken := c.complete()
 	if broken == nil && next == nil {
 		broken = errors.New("identity check without a handler behind it, want one")
@@ -66,16 +62,16 @@ func identify(c check, cfg HandlerConfig, r *http.Request) (*policy.Peer, ocsp.V
 		return nil, ocsp.Verdict{}, problem.Errorf(http.StatusUnauthorized, "certificate-required",
 			"no client certificate was presented, want one of %s", cfg.Trust.Network)
 	}
-	peer, verdict, err := c.peer(r.Context(), r.TLS.PeerCertificates, nil)
+	known, verdict, err := c.peer(r.Context(), r.TLS.PeerCertificates, nil)
 	if err != nil {
 		return nil, verdict, answer(err)
 	}
 	if cfg.Inventory != nil {
-		if err := cfg.Inventory(r.Context(), sha256.Sum256(peer.Leaf.Raw)); err != nil {
+		if err := cfg.Inventory(r.Context(), known.thumbprint); err != nil {
 			return nil, verdict, err
 		}
 	}
-	return peer, verdict, nil
+	return known.peer, verdict, nil
 }
 
 // answer says how a refusal of the check is answered.
@@ -103,7 +99,8 @@ type identified struct {
 }
 
 // PeerFrom returns the peer that [Handler] put into the context of a request, and the
-// status of its certificate. It is false for requests that did not pass Handler.
+// status of its certificate. It is false for requests that did not pass Handler. Other
+// requests share the peer: it must not be modified.
 func PeerFrom(ctx context.Context) (*policy.Peer, ocsp.Verdict, bool) {
 	id, ok := ctx.Value(peerKey{}).(identified)
 	return id.peer, id.verdict, ok

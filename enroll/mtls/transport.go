@@ -20,12 +20,8 @@ func Transport(src *enroll.Source, authorize Authorizer, status StatusChecker) (
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := Client(src, authorize, status)
-	if err != nil {
-		return nil, err
-	}
 	return &transport{check: c, next: &http.Transport{
-		TLSClientConfig: cfg, ForceAttemptHTTP2: true,
+		TLSClientConfig: clientConfig(src, c), ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
 	}}, nil
 }
