@@ -2,6 +2,7 @@ package mtls
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"time"
@@ -23,6 +24,9 @@ type HandlerConfig struct {
 	// knows, is answered as it says; every other is 500, so that an outage is no refusal.
 	Inventory func(ctx context.Context, thumbprint [32]byte) error
 	Now       func() time.Time // nil for time.Now
+	// Refusal, if set, says how a refusal of the check is answered, in the place of the names
+	// that Handler has; presented are the client's certificates.
+	Refusal func(presented []*x509.Certificate, err error) error
 }
 
 // Handler returns next behind the identity check. It checks the certificates
@@ -64,6 +68,9 @@ func identify(c check, cfg HandlerConfig, r *http.Request) (*policy.Peer, ocsp.V
 	}
 	known, verdict, err := c.peer(r.Context(), r.TLS.PeerCertificates, nil)
 	if err != nil {
+		if cfg.Refusal != nil {
+			return nil, verdict, cfg.Refusal(r.TLS.PeerCertificates, err)
+		}
 		return nil, verdict, answer(err)
 	}
 	if cfg.Inventory != nil {

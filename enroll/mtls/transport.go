@@ -1,7 +1,9 @@
 package mtls
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -11,28 +13,29 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// Transport returns an http.RoundTripper that connects as [Client] does and
+// Transport returns a RoundTripper that connects as [Client] does and
 // checks the server again before each request, so that a connection kept alive is not used
 // after the server's certificate was revoked or has expired. The
 // request then goes over a new connection, if the server has a better certificate by now.
-func Transport(src *enroll.Source, authorize Authorizer, status StatusChecker) (http.RoundTripper, error) {
+func Transport(src *enroll.Source, authorize Authorizer, status StatusChecker) (*HTTPTransport, error) {
 	c, err := checkOf(src, policy.ServerUse, authorize, status)
 	if err != nil {
 		return nil, err
 	}
-	return &transport{check: c, next: &http.Transport{
+	return &HTTPTransport{check: c, next: &http.Transport{
 		TLSClientConfig: clientConfig(src, c), ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
 	}}, nil
 }
 
-type transport struct {
+// An HTTPTransport is what [Transport] returns.
+type HTTPTransport struct {
 	check check
 	next  *http.Transport
 }
 
 // RoundTrip sends the request over a connection whose server passes the check now.
-func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *HTTPTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL == nil || r.URL.Scheme != "https" {
 		if r.Body != nil {
 			_ = r.Body.Close() // RoundTrip must close it, whatever comes
@@ -63,7 +66,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // recheck runs the check on a connection that is about to be used.
-func (t *transport) recheck(r *http.Request, info httptrace.GotConnInfo) error {
+func (t *HTTPTransport) recheck(r *http.Request, info httptrace.GotConnInfo) error {
 	conn, ok := info.Conn.(*tls.Conn)
 	if !ok {
 		return &policy.Violation{Rule: "chain", Field: "connection", Got: "without TLS", Want: "TLS 1.3"}
@@ -74,4 +77,10 @@ func (t *transport) recheck(r *http.Request, info httptrace.GotConnInfo) error {
 }
 
 // CloseIdleConnections closes the connections that no request uses.
-func (t *transport) CloseIdleConnections() { t.next.CloseIdleConnections() }
+func (t *HTTPTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }
+
+// DialContext replaces the function that makes connections; call it before the first request. TLS and its checks
+// are done over what dial returns.
+func (t *HTTPTransport) DialContext(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	t.next.DialContext = dial
+}
