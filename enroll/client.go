@@ -39,6 +39,12 @@ type RenewRequest struct {
 	CSR []byte `json:"csr"` // PKCS#10, DER
 }
 
+// An IssueRequest is the body of POST /v1/issue.
+type IssueRequest struct {
+	Profile string `json:"profile"` // of a certificate for encryption: gateway-encryption
+	CSR     []byte `json:"csr"`     // PKCS#10, DER
+}
+
 // A Reply is what the CA sends with a certificate.
 type Reply struct {
 	Network     string      `json:"network"`
@@ -130,6 +136,15 @@ func (c *Client) Enroll(ctx context.Context, token string, csr []byte) (*Reply, 
 func (c *Client) Renew(ctx context.Context, csr []byte) (*Reply, error) {
 	var reply Reply
 	if err := c.call(ctx, http.MethodPost, "/v1/renew", RenewRequest{CSR: csr}, &reply); err != nil {
+		return nil, err
+	}
+	return &reply, nil
+}
+
+// Issue asks for a certificate for encryption, of the party that the client calls as.
+func (c *Client) Issue(ctx context.Context, profile string, csr []byte) (*Reply, error) {
+	var reply Reply
+	if err := c.call(ctx, http.MethodPost, "/v1/issue", IssueRequest{Profile: profile, CSR: csr}, &reply); err != nil {
 		return nil, err
 	}
 	return &reply, nil

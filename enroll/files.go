@@ -145,19 +145,28 @@ func readKey(path string, leaf *x509.Certificate) (crypto.Signer, error) {
 		return nil, err
 	}
 	block, _ := pem.Decode(raw)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("%s: want a PRIVATE KEY in PEM", path)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := parseKey(block, leaf)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return key, nil
+}
+
+// parseKey reads the key of a certificate, in PKCS#8.
+func parseKey(block *pem.Block, leaf *x509.Certificate) (crypto.Signer, error) {
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, errors.New("want a PRIVATE KEY in PEM")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
 	key, ok := parsed.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("%s: %T cannot sign", path, parsed)
+		return nil, fmt.Errorf("%T cannot sign", parsed)
 	}
 	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
-		return nil, fmt.Errorf("%s: %w", path, errMismatch)
+		return nil, errMismatch
 	}
 	return key, nil
 }

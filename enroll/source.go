@@ -126,24 +126,36 @@ func (s *Source) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	keepFresh(ctx, s.cfg.Now, s.next, func(ctx context.Context) bool {
+		err := s.renew(ctx)
+		if err != nil {
+			s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "cannot renew certificate", slog.String("subject", s.Identity().String()), slog.Any("err", err))
+		}
+		return err == nil
+	})
+	return nil
+}
+
+// keepFresh calls renew whenever next says, and at growing intervals when renew fails, until ctx ends.
+// It leaves a while between two calls, also when the CA hands out certificates that are due at once.
+func keepFresh(ctx context.Context, now, next func() time.Time, renew func(context.Context) bool) {
 	retry := firstRetry
-	at := s.next()
+	wait := next().Sub(now())
 	for {
-		timer := time.NewTimer(max(0, at.Sub(s.cfg.Now())))
+		timer := time.NewTimer(max(0, wait))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return
 		case <-timer.C:
 		}
-		if err := s.renew(ctx); err != nil {
-			s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "cannot renew certificate", slog.String("subject", s.Identity().String()), slog.Any("err", err))
-			at = s.cfg.Now().Add(retry)
-			retry = min(2*retry, lastRetry)
+		if renew(ctx) {
+			retry = firstRetry
+			wait = max(firstRetry, next().Sub(now()))
 			continue
 		}
-		retry = firstRetry
-		at = s.next()
+		wait = retry
+		retry = min(2*retry, lastRetry)
 	}
 }
 

@@ -26,7 +26,7 @@ type Request struct {
 	Profile   string // ignored by Renew
 	CSR       []byte // PKCS#10, DER
 	Requester string // on whose word, for the record
-	Protocol  string // token or renew
+	Protocol  string // token, renew or issue
 	From      string // remote address
 	Token     string // id of the token to redeem
 }
@@ -40,10 +40,13 @@ type Issued struct {
 // A Gate issues certificates. Issue redeems the token in the commit of the
 // issuance, so that it is used once. Renew takes party and profile from its
 // own record of the old certificate, which it must find there, valid. A refusal is policy.Violations or an error
-// that problem.Writer maps. Both are safe for concurrent use.
+// that problem.Writer maps. All are safe for concurrent use.
 type Gate interface {
 	Issue(ctx context.Context, req Request) (*Issued, error)
 	Renew(ctx context.Context, old *x509.Certificate, req Request) (*Issued, error)
+	// IssueEncryption issues req.Party a certificate that others seal to. It refuses a profile that is not
+	// for encryption, or not for the caller's role, and a key that signs.
+	IssueEncryption(ctx context.Context, caller policy.Identity, req Request) (*Issued, error)
 }
 
 // Config is what a server needs; every member but Now is required.
@@ -53,7 +56,7 @@ type Config struct {
 	TokenKey crypto.PublicKey // verifies tokens
 	Roots    []*x509.Certificate
 	Problems problem.Writer
-	Identify func(http.Handler) http.Handler // the identity middleware, for renewal
+	Identify func(http.Handler) http.Handler // the identity middleware, for renewal and issue
 	Now      func() time.Time
 }
 
@@ -70,10 +73,11 @@ func New(cfg Config) (http.Handler, error) {
 		s.roots = append(s.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/v1/enroll", s.only(http.MethodPost, problem.Handler(cfg.Problems, s.enroll)))
-	mux.Handle("/v1/renew", s.only(http.MethodPost, cfg.Identify(problem.Handler(cfg.Problems, s.renew))))
-	mux.Handle("/v1/roots", s.only(http.MethodGet, problem.Handler(cfg.Problems, s.showRoots)))
-	mux.Handle("/roots.pem", s.only(http.MethodGet, http.HandlerFunc(s.rootsFile)))
+	mux.Handle("/v1/enroll", only(cfg.Problems, http.MethodPost, problem.Handler(cfg.Problems, s.enroll)))
+	mux.Handle("/v1/renew", only(cfg.Problems, http.MethodPost, cfg.Identify(problem.Handler(cfg.Problems, s.renew))))
+	mux.Handle("/v1/issue", only(cfg.Problems, http.MethodPost, cfg.Identify(problem.Handler(cfg.Problems, s.issue))))
+	mux.Handle("/v1/roots", only(cfg.Problems, http.MethodGet, problem.Handler(cfg.Problems, s.showRoots)))
+	mux.Handle("/roots.pem", only(cfg.Problems, http.MethodGet, http.HandlerFunc(s.rootsFile)))
 	mux.Handle("/", problem.Handler(cfg.Problems, func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.URL.Path}
 	}))
@@ -86,8 +90,8 @@ type server struct {
 }
 
 // only refuses other methods.
-func (s *server) only(method string, next http.Handler) http.Handler {
-	return problem.Handler(s.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
+func only(problems problem.Writer, method string, next http.Handler) http.Handler {
+	return problem.Handler(problems, func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
 			w.Header().Set("Allow", method)
 			return &problem.Error{Status: http.StatusMethodNotAllowed, Name: "method-not-allowed", Detail: "method is " + r.Method + ", want " + method}
@@ -142,6 +146,26 @@ func (s *server) renew(w http.ResponseWriter, r *http.Request) error {
 	}
 	issued, err := s.cfg.Gate.Renew(r.Context(), peer.Leaf, Request{
 		CSR: req.CSR, Requester: peer.Identity.String(), Protocol: "renew", From: r.RemoteAddr,
+	})
+	if err != nil {
+		return err
+	}
+	return s.reply(w, issued)
+}
+
+// issue gives the party that calls a certificate that others seal to.
+func (s *server) issue(w http.ResponseWriter, r *http.Request) error {
+	peer, _, ok := mtls.PeerFrom(r.Context())
+	if !ok {
+		return errors.New("issue behind no identity middleware")
+	}
+	var req enroll.IssueRequest
+	if err := problem.DecodeJSON(r, bodyLimit, &req); err != nil {
+		return err
+	}
+	issued, err := s.cfg.Gate.IssueEncryption(r.Context(), peer.Identity, Request{
+		Party: peer.Identity.Party, Profile: req.Profile, CSR: req.CSR,
+		Requester: peer.Identity.String(), Protocol: "issue", From: r.RemoteAddr,
 	})
 	if err != nil {
 		return err

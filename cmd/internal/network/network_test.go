@@ -35,6 +35,7 @@ type running struct {
 	url      string
 	status   string
 	operator *api.Client
+	network  *network.Network
 }
 
 // configure makes a configuration on free ports.
@@ -59,23 +60,31 @@ func freeAddress(t testing.TB) string {
 // start creates a network and serves it until the test ends.
 func start(t testing.TB) *running {
 	t.Helper()
+	return startAt(t, time.Now)
+}
+
+// startAt is start by another clock.
+func startAt(t testing.TB, now func() time.Time) *running {
+	t.Helper()
 	dir := t.TempDir()
 	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: configure(t)})
 	must(t, err)
-	n, err := network.Open(t.Context(), network.Config{Dir: dir})
+	n, err := network.Open(t.Context(), network.Config{Dir: dir, Now: now})
 	must(t, err)
 	listeners, err := n.Listen()
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Serve(ctx, listeners) }()
+	client := operator(t, dir)
 	t.Cleanup(func() {
+		client.HTTP.CloseIdleConnections() // for an open one of HTTP/2 the server waits a second
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serving: %v", err)
 		}
 	})
-	return &running{dir: dir, url: n.URL(), status: n.StatusURL(), operator: operator(t, dir)}
+	return &running{dir: dir, url: n.URL(), status: n.StatusURL(), operator: client, network: n}
 }
 
 func operator(t testing.TB, dir string) *api.Client {
@@ -113,12 +122,10 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// request sends a request with a client certificate, nil for none, and
-// returns the status and the name of the problem.
-func (r *running) request(t testing.TB, certificate *tls.Certificate, method, path, contentType string, body []byte) (int, string) {
-	t.Helper()
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true, // the server is ours
+// trusting returns a client that calls with a certificate, nil for none, and believes that the server is ours.
+func trusting(certificate *tls.Certificate) *http.Client {
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if certificate == nil {
 				return &tls.Certificate{}, nil
@@ -126,6 +133,13 @@ func (r *running) request(t testing.TB, certificate *tls.Certificate, method, pa
 			return certificate, nil
 		},
 	}}}
+}
+
+// request sends a request with a client certificate, nil for none, and
+// returns the status and the name of the problem.
+func (r *running) request(t testing.TB, certificate *tls.Certificate, method, path, contentType string, body []byte) (int, string) {
+	t.Helper()
+	client := trusting(certificate)
 	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, bytes.NewReader(body))
 	must(t, err)
 	req.Header.Set("Content-Type", contentType)
@@ -205,6 +219,7 @@ var routes = []struct{ method, path, body string }{
 	{"GET", "/v1/audit/hashes?index=0", ""},
 	{"GET", "/v1/health", ""},
 	{"POST", "/v1/renew", "{}"},
+	{"POST", "/v1/issue", "{}"},
 	{"GET", "/v1/nothing", ""},
 }
 

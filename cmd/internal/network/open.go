@@ -43,6 +43,7 @@ type core struct {
 	root      *x509.Certificate
 	store     ca.Store
 	authority *ca.Authority
+	profiles  []*policy.Profile
 	status    *status.Service
 	tokenKey  crypto.Signer
 	logKey    string
@@ -100,7 +101,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &core{config: cfg.config, root: keys.root, store: store, tokenKey: keys.token, logKey: log.VerifierKey()}
+	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
 		Store: store, Root: keys.root, RootCRL: rootCRL, OCSPValidity: time.Duration(cfg.config.OCSP.Validity),
 		OCSPMaxAge: time.Duration(cfg.config.OCSP.MaxAge), CRLValidity: time.Duration(cfg.config.CRL.Validity),

@@ -41,7 +41,8 @@ type Network struct {
 	now         func() time.Time
 	logger      *slog.Logger
 	certificate atomic.Pointer[tls.Certificate] // of the https listener
-	handler     http.Handler
+	handler     http.Handler                    // of the https listener
+	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
 }
 
 // Open loads the network in cfg.Dir, closes what a crash left open, signs
@@ -140,7 +141,7 @@ func (n *Network) routes() (http.Handler, error) {
 		}, next)
 	}
 	enrollment, err := server.New(server.Config{
-		Gate: gate{n.authority}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
+		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
 		Problems: problems, Identify: identify, Now: n.now,
 	})
 	if err != nil {
@@ -153,9 +154,13 @@ func (n *Network) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.directory, err = server.NewDirectory(n.finder(), problems); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", operations)
-	for _, path := range []string{"/", "/v1/enroll", "/v1/renew", "/v1/roots"} {
+	mux.Handle(server.DirectoryPath, n.directory)
+	for _, path := range []string{"/", "/v1/enroll", "/v1/renew", "/v1/issue", "/v1/roots"} {
 		mux.Handle(path, enrollment)
 	}
 	return mux, nil
@@ -163,8 +168,8 @@ func (n *Network) routes() (http.Handler, error) {
 
 // Listeners are where a network answers.
 type Listeners struct {
-	HTTPS net.Listener // enrollment and API
-	HTTP  net.Listener // OCSP, CRLs, issuer certificates
+	HTTPS net.Listener // enrollment, API, certificates by thumbprint
+	HTTP  net.Listener // OCSP, CRLs, issuer certificates, certificates by thumbprint
 }
 
 // Listen opens the configured addresses.
@@ -192,7 +197,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 		},
 	}
 	plain := &http.Server{
-		Handler: n.status, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute,
+		Handler: n.plain(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog,
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -247,7 +252,10 @@ func (n *Network) keepSelf(ctx context.Context) error {
 func (n *Network) Close() error { return n.store.Close() }
 
 // gate lets the enrollment server ask the authority.
-type gate struct{ authority *ca.Authority }
+type gate struct {
+	*core
+	now func() time.Time
+}
 
 // Issue implements server.Gate.
 func (g gate) Issue(ctx context.Context, req server.Request) (*server.Issued, error) {

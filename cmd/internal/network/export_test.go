@@ -1,0 +1,18 @@
+package network
+
+import (
+	"context"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/policy"
+)
+
+// SetState does what no route does yet.
+func (n *Network) SetState(ctx context.Context, id string, state policy.State) error {
+	party, err := n.store.Party(ctx, id)
+	if err != nil {
+		return err
+	}
+	party.State = state
+	return n.store.UpdateParty(ctx, party, audit.Event{Time: n.now().UTC(), Kind: audit.PartyChanged, Actor: "test", Party: id})
+}
