@@ -1,0 +1,234 @@
+package ledger
+
+import (
+	"fmt"
+	"math/big"
+	"strconv"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/payment/money"
+)
+
+// totals are the four balances of an account, as something else than its record says.
+type totals struct {
+	debitsPosted, creditsPosted, debitsPending, creditsPending int64
+}
+
+// Check reads the whole book and returns the first thing that does not add up,
+// as a [*CorruptError]: an account whose balances are not what its entries and
+// its open holds say, or break its rule; an entry without its transfer; an
+// index out of step; a currency whose debits, posted or pending, are not its
+// credits. It takes memory for the accounts and time for everything.
+func (b *Book) Check() error {
+	t, err := b.tables()
+	if err != nil {
+		return err
+	}
+	entries, err := t.sumEntries()
+	if err != nil {
+		return err
+	}
+	holds, err := t.sumHolds()
+	if err != nil {
+		return err
+	}
+	return t.checkAccounts(entries, holds)
+}
+
+func (t tables) sumEntries() (map[string]totals, error) {
+	sums := map[string]totals{}
+	c := t.entries.Cursor()
+	for key, value := c.First(); key != nil; key, value = c.Next() {
+		e, err := decodeEntry(key, value)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.checkEntry(e); err != nil {
+			return nil, err
+		}
+		s := sums[e.Account]
+		if e.Side == Debit {
+			s.debitsPosted, s.debitsPending = s.debitsPosted+e.Posted, s.debitsPending+e.Pending
+		} else {
+			s.creditsPosted, s.creditsPending = s.creditsPosted+e.Posted, s.creditsPending+e.Pending
+		}
+		sums[e.Account] = s
+	}
+	return sums, nil
+}
+
+// checkEntry compares an entry with its transfer, and with the entry on the other side.
+func (t tables) checkEntry(e Entry) error {
+	name := fmt.Sprintf("entry %q %d", e.Account, e.Number)
+	tr, found, err := t.transfer(e.Transfer)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &CorruptError{Record: name, Field: "transfer", Got: "missing", Want: e.Transfer.String()}
+	}
+	account, other := tr.Debit, tr.Credit
+	if e.Side == Credit {
+		account, other = other, account
+	}
+	if e.Account != account || e.Kind != tr.Kind {
+		return &CorruptError{Record: name, Field: "transfer", Got: "a " + e.Kind.String() + " of another account", Want: fmt.Sprintf("a %v of %q", tr.Kind, account)}
+	}
+	posted, pending, exact := tr.Amount.Minor, int64(0), true
+	switch tr.Kind {
+	case KindHold:
+		posted, pending = 0, posted
+	case KindCapture:
+		pending, exact = -posted, !tr.Final
+	case KindVoid:
+		exact = false
+	case KindDirect:
+	}
+	if e.Posted != posted {
+		return differs(name, "posted", e.Posted, posted)
+	}
+	if e.Pending != pending && (exact || e.Pending > pending) {
+		return differs(name, "pending", e.Pending, pending)
+	}
+	value := t.entries.Get(accountKey(other, e.Number))
+	if value == nil {
+		return &CorruptError{Record: name, Field: "other side", Got: "missing", Want: "an entry of " + strconv.Quote(other)}
+	}
+	o, err := decodeEntry(accountKey(other, e.Number), value)
+	if err != nil {
+		return err
+	}
+	if o.Transfer != e.Transfer || o.Side == e.Side || o.Pending != e.Pending {
+		return &CorruptError{Record: name, Field: "other side", Got: "another entry", Want: "the same amounts of the same transfer"}
+	}
+	return nil
+}
+
+// sumHolds adds up what is pending, and compares the indexes with the holds.
+func (t tables) sumHolds() (map[string]totals, error) {
+	sums := map[string]totals{}
+	var open, expiring int64
+	c := t.holds.Cursor()
+	for key, value := c.First(); key != nil; key, value = c.Next() {
+		if len(key) != len(ID{}) {
+			return nil, &CorruptError{Record: fmt.Sprintf("hold %x", key), Field: "key", Got: "something else", Want: "32 octets"}
+		}
+		h, err := decodeHold(ID(key), value)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.checkHold(h); err != nil {
+			return nil, err
+		}
+		if h.state != HoldOpen {
+			continue
+		}
+		open += 2
+		if !h.expires.IsZero() {
+			expiring++
+		}
+		s := sums[h.debit]
+		s.debitsPending += h.remaining
+		sums[h.debit] = s
+		s = sums[h.credit]
+		s.creditsPending += h.remaining
+		sums[h.credit] = s
+	}
+	if n := count(t.open); n != open {
+		return nil, differs("index of holds by account", "size", n, open)
+	}
+	if n := count(t.expiry); n != expiring {
+		return nil, differs("index of holds by expiry", "size", n, expiring)
+	}
+	return sums, nil
+}
+
+// count counts keys. Bucket.Stats would not see what this transaction wrote.
+func count(b *bbolt.Bucket) (n int64) {
+	c := b.Cursor()
+	for key, _ := c.First(); key != nil; key, _ = c.Next() {
+		n++
+	}
+	return n
+}
+
+func (t tables) checkHold(h holdRecord) error {
+	name := "hold " + h.id.String()
+	if h.state != HoldOpen {
+		if h.remaining != 0 {
+			return differs(name, "remaining", h.remaining, 0)
+		}
+		return nil
+	}
+	if h.remaining != h.amount-h.captured || h.remaining == 0 {
+		return differs(name, "remaining", h.remaining, h.amount-h.captured)
+	}
+	if string(t.open.Get(accountKey(h.debit, h.number))) != string(h.id[:]) || string(t.open.Get(accountKey(h.credit, h.number))) != string(h.id[:]) {
+		return &CorruptError{Record: name, Field: "index by account", Got: "without it", Want: "an open hold on both accounts"}
+	}
+	if !h.expires.IsZero() && t.expiry.Get(expiryKey(h.expires, h.id)) == nil {
+		return &CorruptError{Record: name, Field: "index by expiry", Got: "without it", Want: h.expires.String()}
+	}
+	return nil
+}
+
+// checkAccounts compares every account with both sums, and strikes the trial balance.
+func (t tables) checkAccounts(entries, holds map[string]totals) error {
+	posted, pending := map[money.Currency]*big.Int{}, map[money.Currency]*big.Int{} // credits less debits
+	c := t.accounts.Cursor()
+	for key, value := c.First(); key != nil; key, value = c.Next() {
+		a, err := decodeAccount(string(key), value)
+		if err != nil {
+			return err
+		}
+		if err := checkBalances(a, entries[a.ID], holds[a.ID]); err != nil {
+			return err
+		}
+		delete(entries, a.ID)
+		delete(holds, a.ID)
+		if posted[a.Currency] == nil {
+			posted[a.Currency], pending[a.Currency] = new(big.Int), new(big.Int)
+		}
+		posted[a.Currency].Add(posted[a.Currency], big.NewInt(a.CreditsPosted-a.DebitsPosted))
+		pending[a.Currency].Add(pending[a.Currency], big.NewInt(a.CreditsPending-a.DebitsPending))
+	}
+	for _, orphans := range []map[string]totals{entries, holds} {
+		for id := range orphans {
+			return &CorruptError{Record: "account " + strconv.Quote(id), Field: "record", Got: "missing", Want: "an account, since something was posted to it"}
+		}
+	}
+	for currency := range posted {
+		if posted[currency].Sign() != 0 || pending[currency].Sign() != 0 {
+			return &CorruptError{Record: "trial balance in " + string(currency), Field: "credits less debits", Got: fmt.Sprintf("%v posted, %v pending", posted[currency], pending[currency]), Want: "0"}
+		}
+	}
+	return nil
+}
+
+func checkBalances(a Account, entries, holds totals) error {
+	name := "account " + strconv.Quote(a.ID)
+	for _, f := range []struct {
+		field     string
+		got, want int64
+	}{
+		{"debits posted", a.DebitsPosted, entries.debitsPosted},
+		{"credits posted", a.CreditsPosted, entries.creditsPosted},
+		{"debits pending", a.DebitsPending, entries.debitsPending},
+		{"credits pending", a.CreditsPending, entries.creditsPending},
+		{"debits pending in holds", a.DebitsPending, holds.debitsPending},
+		{"credits pending in holds", a.CreditsPending, holds.creditsPending},
+	} {
+		if f.got != f.want {
+			return differs(name, f.field, f.got, f.want)
+		}
+	}
+	if a.Available() < 0 {
+		return &CorruptError{Record: name, Field: "available", Got: strconv.FormatInt(a.Available(), 10), Want: "0 or more under the rule " + a.Rule.String()}
+	}
+	return nil
+}
+
+func differs(record, field string, got, want int64) error {
+	return &CorruptError{Record: record, Field: field, Got: strconv.FormatInt(got, 10), Want: strconv.FormatInt(want, 10)}
+}
