@@ -1,0 +1,355 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/payment"
+	"github.com/payca/payca/payment/account"
+	"github.com/payca/payca/payment/agent"
+	"github.com/payca/payca/policy"
+)
+
+// A Choice is how the consumer wants to pay.
+type Choice struct {
+	Instrument string       `json:"instrument,omitempty"` // card, if empty
+	Mode       payment.Mode `json:"mode,omitempty"`       // of confirmation; realtime, if empty
+	Route      string       `json:"route,omitempty"`      // direct, if empty
+	Issuer     string       `json:"issuer,omitempty"`     // identity URI of the bank; if empty any with an account in the currency
+	// Changed agrees to an offer that differs from what was asked for.
+	Changed bool `json:"changed,omitempty"`
+}
+
+func (ch *Choice) complete() error {
+	if ch.Instrument == "" {
+		ch.Instrument = "card"
+	}
+	if ch.Mode == "" {
+		ch.Mode = payment.ConfirmRealtime
+	}
+	if ch.Route == "" {
+		ch.Route = Direct
+	}
+	if ch.Route != Direct && ch.Route != Relay {
+		return payment.Refuse(payment.BadJSON, "route", fmt.Sprintf("%.20q", ch.Route), Direct+" or "+Relay)
+	}
+	return nil
+}
+
+// Accept signs the newest offer: the dual signature over order and instruction goes to the merchant, in the relay
+// route with the sealed instruction. An offer that is not what was asked for is refused unless the
+// choice agrees to the changes.
+func (c *Consumer) Accept(ctx context.Context, id string, choice Choice) (agent.View, error) {
+	if err := choice.complete(); err != nil {
+		return agent.View{}, err
+	}
+	p, err := c.read(id)
+	if err != nil {
+		return agent.View{}, err
+	}
+	if p.State == payment.Offered {
+		if err := c.sign(ctx, p, choice); err != nil {
+			return agent.View{}, err
+		}
+		if p, err = c.read(id); err != nil {
+			return agent.View{}, err
+		}
+	}
+	msg, err := c.objects(p, true, p.Route == Relay)
+	if err != nil {
+		return agent.View{}, err
+	}
+	var v agent.View
+	if err := c.Send(ctx, p.Merchant, "/orders/"+id+"/accept", agent.Key(id, "accept", 1), msg, &v); err != nil {
+		return v, err
+	}
+	return v, c.learn(ctx, p, v)
+}
+
+// sign makes instruction and dual signature, and keeps both before anything is sent.
+func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
+	o, err := c.offer(ctx, p)
+	if err != nil {
+		return err
+	}
+	if changes := payment.Diff(p.Terms, o.Terms); len(changes) > 0 && !choice.Changed {
+		return payment.Refuse(payment.OIHMismatch, "offer", fmt.Sprintf("other than ordered: %v", changes), "exactly what was ordered, or an agreement to the changes")
+	}
+	if err := o.Allows(choice.Instrument, c.Now()); err != nil {
+		return err
+	}
+	link, err := c.linkFor(choice.Issuer, o.Sum().Currency)
+	if err != nil {
+		return err
+	}
+	// Who is sealed to is checked before anything is written: chain, role, use and status.
+	if _, err := c.Identity(o.Gateway, payment.GatewayRoles()...); err != nil {
+		return err
+	}
+	to, err := c.Recipient(ctx, o.GatewayEnc, o.Gateway)
+	if err != nil {
+		return err
+	}
+	digits, err := c.vault.Open("number", link.Digits)
+	if err != nil {
+		return err
+	}
+	number, err := account.ParseNumber(string(digits))
+	if err != nil {
+		return err
+	}
+	confirm := payment.Confirm{Mode: choice.Mode, Channel: "online"}
+	oih, x := c.oih(p), c.Exchange(p.Merchant)
+	in := account.Instruction{
+		ID: p.ID, Nonce: payment.NewNonce(), Consumer: c.URI(), Merchant: p.Merchant, Gateway: o.Gateway, Issuer: link.Issuer,
+		OIH: oih, Amount: o.Sum(), Number: number, Expiry: link.Expiry, Confirm: confirm, Expires: o.Expires,
+	}
+	plain, err := in.Encode()
+	if err != nil {
+		return err
+	}
+	sealed, err := payment.Seal(payment.KindInstruction, to, plain)
+	if err != nil {
+		return err
+	}
+	amount := o.Sum()
+	dual, err := x.Sign(&payment.Dual{
+		Head: payment.Head{ID: p.ID, Audience: []string{p.Merchant, o.Gateway, o.Acquirer}, Amount: &amount, Expires: o.Expires},
+		OIH:  oih, PIH: payment.PIH(plain), Merchant: p.Merchant, Gateway: o.Gateway, GatewayEnc: o.GatewayEnc, Acquirer: o.Acquirer,
+		Instrument: choice.Instrument, Confirm: confirm,
+	}, 0)
+	if err != nil {
+		return err
+	}
+	x.MadeSealed(p.ID, payment.KindInstruction, sealed)
+	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
+		p.Mode, p.Route, p.Issuer, p.Dual, p.Sealed = choice.Mode, choice.Route, link.Issuer, dual.Digest(), sealed.Digest()
+		return errors.Join(p.Move(payment.Requested, c.Now()), tx.Keep(x))
+	})
+}
+
+func (c *Consumer) oih(p *purchase) string {
+	var offer string
+	_ = c.Read(func(tx *agent.Tx) (err error) { // it was read a moment ago
+		offer, err = tx.Object(p.ID, p.Offer)
+		return err
+	})
+	return payment.OIH(payment.Object(offer))
+}
+
+// objects collects the dual signature and the instruction.
+func (c *Consumer) objects(p *purchase, dual, instruction bool) (agent.Message, error) {
+	msg := agent.Message{}
+	err := c.Read(func(tx *agent.Tx) (err error) {
+		if dual {
+			if msg[payment.KindDual], err = tx.Object(p.ID, p.Dual); err != nil {
+				return err
+			}
+		}
+		if instruction {
+			msg[payment.KindInstruction], err = tx.Object(p.ID, p.Sealed)
+		}
+		return err
+	})
+	return msg, err
+}
+
+// Pay sends the instruction to the gateway, which answers when the banks have decided. In the relay route the merchant
+// has sent it already, and the decision is asked for. What the gateway shows must be what was signed.
+func (c *Consumer) Pay(ctx context.Context, id string) (agent.View, error) {
+	p, err := c.read(id)
+	if err != nil {
+		return agent.View{}, err
+	}
+	if p.Dual == "" {
+		return agent.View{}, payment.Refuse(payment.BadState, "payment "+id, string(p.State), "one that was accepted")
+	}
+	var v agent.View
+	if err := c.Fetch(ctx, p.Gateway, "/payments/"+id, 0, &v); err != nil {
+		return v, err
+	}
+	if v.ID != id || v.Amount != p.Amount || v.Merchant != p.Merchant || v.Gateway != p.Gateway {
+		return v, payment.Refuse(payment.AmountMismatch, "what the gateway shows", v.Amount.String()+" to "+v.Merchant, p.Amount.String()+" to "+p.Merchant+", as signed")
+	}
+	if p.Route == Direct && v.State == payment.Requested || v.State == payment.Authorizing {
+		msg, err := c.objects(p, false, true)
+		if err != nil {
+			return v, err
+		}
+		v = agent.View{}
+		if err := c.Send(ctx, p.Gateway, "/payments/"+id+"/instruction", agent.Key(id, "instruction", 1), msg, &v); err != nil {
+			return v, err
+		}
+	}
+	return v, c.learn(ctx, p, v)
+}
+
+// Pending asks the confirmer what there is to confirm, waiting for as long as wait.
+func (c *Consumer) Pending(ctx context.Context, confirmer string, wait time.Duration) ([]agent.Notice, error) {
+	var list agent.Notices
+	err := c.Fetch(ctx, confirmer, fmt.Sprintf("/confirmations?wait=%d", int(wait.Seconds())), wait, &list)
+	return list.Confirmations, err
+}
+
+// An Answered is what came of a confirmation.
+type Answered struct {
+	ID     string `json:"id"`
+	Result string `json:"result"` // confirmed, rejected
+}
+
+// Confirm answers the confirmer for one payment, if it asks for the amount and payee that were signed.
+func (c *Consumer) Confirm(ctx context.Context, id string, wait time.Duration) (*Answered, error) {
+	p, err := c.read(id)
+	if err != nil {
+		return nil, err
+	}
+	link, err := c.linkFor(p.Issuer, p.Amount.Currency)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := c.vault.Open("secret", link.Key)
+	if err != nil {
+		return nil, err
+	}
+	notices, err := c.Pending(ctx, link.Confirmer, wait)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range notices {
+		if n.ID == id {
+			return c.answer(ctx, p, link.Confirmer, n, payment.ConfirmationMAC(secret, id, p.Amount, p.Merchant, n.Nonce))
+		}
+	}
+	return nil, payment.Refuse(payment.NotFound, "confirmation of "+id, "not asked for", "a payment that was authorised")
+}
+
+func (c *Consumer) answer(ctx context.Context, p *purchase, confirmer string, n agent.Notice, mac []byte) (*Answered, error) {
+	if n.Amount != p.Amount || n.Merchant != p.Merchant {
+		return nil, payment.Refuse(payment.AmountMismatch, "confirmation", n.Amount.String()+" to "+n.Merchant, p.Amount.String()+" to "+p.Merchant+", as signed")
+	}
+	x := c.Exchange(confirmer)
+	object, err := x.Sign(&payment.Answer{
+		Head:     payment.Head{ID: p.ID, Audience: []string{confirmer}, Amount: &p.Amount, Ref: n.AuthRes},
+		Merchant: p.Merchant, Code: payment.EncodeMAC(mac), Channel: "online",
+	}, objectLife)
+	if err != nil {
+		return nil, err
+	}
+	const tries = 3
+	reply, number := agent.Message{}, tries-n.Tries+1
+	if err := c.Send(ctx, confirmer, "/confirmations/"+p.ID+"/answer", agent.Key(p.ID, "answer", number), agent.Message{payment.KindAnswer: string(object)}, &reply); err != nil {
+		return nil, err
+	}
+	var m payment.Confirmation
+	confirm, signer, err := x.Open(ctx, reply, payment.KindConfirm, &m)
+	if err != nil {
+		return nil, err
+	}
+	if signer.Role != policy.Confirmer || m.ID != p.ID || m.Ref != n.AuthRes {
+		return nil, payment.Refuse(payment.ApprovalMismatch, "confirm", "of another payment", "that of "+p.ID)
+	}
+	err = c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
+		p.Confirm = confirm.Digest()
+		return tx.Keep(x)
+	})
+	return &Answered{ID: p.ID, Result: m.Result}, err
+}
+
+// Await asks the merchant for the receipt, waiting for as long as wait, and checks it with the bank's approval.
+func (c *Consumer) Await(ctx context.Context, id string, wait time.Duration) (agent.View, error) {
+	p, err := c.read(id)
+	if err != nil {
+		return agent.View{}, err
+	}
+	var v agent.View
+	if err := c.Fetch(ctx, p.Merchant, fmt.Sprintf("/orders/%s?wait=%d", id, int(wait.Seconds())), wait, &v); err != nil {
+		return v, err
+	}
+	return v, c.learn(ctx, p, v)
+}
+
+// learn checks and keeps what a merchant or gateway shows of a payment.
+func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
+	if p.Dual == "" {
+		return nil
+	}
+	x := c.Exchange(p.Merchant)
+	dual := &payment.Dual{Merchant: p.Merchant}
+	dual.ID, dual.Amount = p.ID, &p.Amount
+	authres := p.AuthRes
+	for _, raw := range v.Objects[string(payment.KindAuthRes)] {
+		var a payment.AuthRes
+		object, bank, err := x.Open(ctx, agent.Message{payment.KindAuthRes: raw}, payment.KindAuthRes, &a)
+		if err != nil {
+			return err
+		}
+		if bank.String() != p.Issuer {
+			return payment.Refuse(payment.ApprovalMismatch, "signer of authres", bank.String(), p.Issuer+", the bank that was instructed")
+		}
+		if err := payment.CheckApproval(object, &a, object.Digest(), dual, c.URI()); err != nil {
+			return err
+		}
+		authres = object.Digest()
+	}
+	receipt := p.Receipt
+	for _, raw := range v.Objects[string(payment.KindReceipt)] {
+		var r payment.Receipt
+		object, merchant, err := x.Open(ctx, agent.Message{payment.KindReceipt: raw}, payment.KindReceipt, &r)
+		if err != nil {
+			return err
+		}
+		if merchant.String() != p.Merchant || r.Ref != p.Dual || r.AuthRes != authres || r.Sum() != p.Amount {
+			return payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
+		}
+		if r.OIH != c.oih(p) {
+			return payment.Refuse(payment.OIHMismatch, "receipt.oih", r.OIH, c.oih(p)+", the order that was signed")
+		}
+		receipt = object.Digest()
+	}
+	for _, kind := range []payment.Kind{payment.KindTransferred} {
+		for _, raw := range v.Objects[string(kind)] {
+			if _, _, err := x.Open(ctx, agent.Message{kind: raw}, kind, new(payment.Transferred)); err != nil {
+				return err
+			}
+		}
+	}
+	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
+		p.AuthRes, p.Receipt, p.Parts, p.Reason = authres, receipt, v.Parts, v.Reason
+		if v.State != payment.Offered && !p.State.Final() && (v.State.Final() || p.State != payment.Opened) {
+			p.State, p.Changed = v.State, c.Now() // as the others tell; the consumer decides nothing by it
+		}
+		return tx.Keep(x)
+	})
+}
+
+// Delivered signs for the goods.
+func (c *Consumer) Delivered(ctx context.Context, id, what string) error {
+	p, err := c.read(id)
+	if err != nil {
+		return err
+	}
+	if p.Receipt == "" {
+		return payment.Refuse(payment.BadState, "payment "+id, "without a receipt", "one with a receipt, to sign for the goods")
+	}
+	x := c.Exchange(p.Merchant)
+	object, err := x.Sign(&payment.Delivered{
+		Head: payment.Head{ID: id, Audience: []string{p.Merchant}, Ref: p.Receipt}, OIH: c.oih(p), What: what, Delivered: c.Now().Unix(),
+	}, objectLife)
+	if err != nil {
+		return err
+	}
+	if err := c.Send(ctx, p.Merchant, "/orders/"+id+"/delivered", agent.Key(id, "delivered", 1), agent.Message{payment.KindDelivered: string(object)}, nil); err != nil {
+		return err
+	}
+	return c.Write(ctx, func(tx *agent.Tx) error { return tx.Keep(x) })
+}
+
+// isNotFound reports whether a peer says that there is nothing.
+func isNotFound(err error) bool {
+	p, ok := errors.AsType[*problem.Problem](err)
+	return ok && p.Status == http.StatusNotFound
+}

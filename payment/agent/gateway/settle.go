@@ -1,0 +1,415 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/payca/payca/payment"
+	"github.com/payca/payca/payment/agent"
+)
+
+// later logs what a job will try again.
+func (g *Gateway) later(ctx context.Context, id string, err error) {
+	g.Logger().LogAttrs(ctx, slog.LevelWarn, "put off", slog.String("payment_id", id), slog.Any("err", err))
+}
+
+// open lets the merchant deliver and capture.
+func (g *Gateway) open(ctx context.Context, tx *agent.Tx, p *record) error {
+	if err := p.Move(payment.Opened, g.Now()); err != nil {
+		return err
+	}
+	return g.result(ctx, tx, p, payment.Deliver)
+}
+
+// fail tells the merchant that nothing comes of it.
+func (g *Gateway) fail(ctx context.Context, tx *agent.Tx, p *record, reason string) error {
+	p.Reason = reason
+	return g.result(ctx, tx, p, payment.Failed)
+}
+
+// result signs what the merchant is told, once.
+func (g *Gateway) result(_ context.Context, tx *agent.Tx, p *record, what string) error {
+	if p.Result != "" {
+		return nil
+	}
+	r := &payment.Result{
+		Head:   payment.Head{ID: p.ID, Audience: []string{p.Merchant}, Amount: &p.Amount, Ref: p.Request},
+		Result: what, AuthRes: p.AuthRes, Confirm: p.Confirm, Reason: p.Reason,
+	}
+	x := g.Exchange(p.Merchant)
+	object, err := x.Sign(r, objectLife)
+	if err != nil {
+		return err
+	}
+	p.Result = object.Digest()
+	return errors.Join(tx.Keep(x), tx.Schedule(agent.Job{Name: "result", ID: p.ID, At: g.Now().Add(2 * g.Timeout()), AtStart: true}))
+}
+
+// sendResult brings the result to the merchant. It can be repeated.
+func (g *Gateway) sendResult(ctx context.Context, id string) error {
+	p, err := g.read(id)
+	if err != nil || p.Result == "" {
+		return err
+	}
+	msg, err := g.message(id, map[payment.Kind]string{payment.KindResult: p.Result, payment.KindAuthRes: p.AuthRes})
+	if err != nil {
+		return err
+	}
+	reply := agent.Message{}
+	if err := g.Send(ctx, p.Merchant, "/results", agent.Key(id, "result", 1), msg, &reply); err != nil && !agent.Final(err) {
+		return err
+	}
+	return g.Write(ctx, func(tx *agent.Tx) error { return tx.Cancel("result", id) })
+}
+
+// sendConfirm hands the expectation over to the confirmer. It can be repeated.
+func (g *Gateway) sendConfirm(ctx context.Context, id string) error {
+	p, err := g.read(id)
+	if err != nil || p.State != payment.Authorized {
+		return err
+	}
+	msg, err := g.message(id, map[payment.Kind]string{payment.KindAuthRes: p.AuthRes, payment.KindExpect: p.Expect})
+	if err != nil {
+		return err
+	}
+	if err := g.Send(ctx, g.cfg.Confirmer, "/confirmations", agent.Key(id, "confirmation", 1), msg, nil); err != nil {
+		return err
+	}
+	return g.Write(ctx, func(tx *agent.Tx) error { return tx.Cancel("confirm", id) })
+}
+
+// confirmed: POST /payments/{id}/confirmed, key ID/confirmed/1: what the consumer answered.
+func (g *Gateway) confirmed(ctx context.Context, c *agent.Call) (any, error) {
+	id, err := c.PathID()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Operation(id, "confirmed", 1); err != nil {
+		return nil, err
+	}
+	p, err := g.read(id)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := c.Message()
+	if err != nil {
+		return nil, err
+	}
+	var m payment.Confirmation
+	object, signer, err := c.Open(ctx, msg, payment.KindConfirm, &m)
+	switch {
+	case err != nil:
+		return nil, err
+	case signer.String() != g.cfg.Confirmer || c.URI != g.cfg.Confirmer:
+		return nil, agent.ErrNotFound
+	case m.ID != id || m.Ref != p.AuthRes:
+		return nil, payment.Refuse(payment.ApprovalMismatch, "confirm.ref", m.Ref+" of payment "+m.ID, p.AuthRes+" of payment "+id)
+	case m.Sum() != p.Amount:
+		return nil, payment.Refuse(payment.AmountMismatch, "confirm.amount", m.Sum().String(), p.Amount.String())
+	}
+	reply := agent.Message{}
+	err = g.change(ctx, id, func(tx *agent.Tx, p *record) error {
+		p.Confirm = object.Digest()
+		keep := errors.Join(tx.Keep(&c.Exchange), tx.Cancel("confirm", id), tx.Finish(c, reply))
+		if m.Result == payment.ConfirmedResult {
+			return errors.Join(keep, p.Move(payment.Confirmed, g.Now()), g.open(ctx, tx, p))
+		}
+		p.Reason = m.Result
+		return errors.Join(keep, p.Move(payment.Reversing, g.Now()), tx.Schedule(agent.Job{Name: "reverse", ID: id, At: g.Now().Add(2 * g.Timeout()), AtStart: true}))
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.Reached("gateway.confirmed")
+	if m.Result == payment.ConfirmedResult {
+		err = g.sendResult(ctx, id)
+	} else {
+		_, err = g.reverse(ctx, id)
+	}
+	if err != nil {
+		g.later(ctx, id, err)
+	}
+	return reply, nil
+}
+
+// capture: POST /payments/{id}/capture, key ID/capture/SEQ.
+func (g *Gateway) capture(ctx context.Context, c *agent.Call) (any, error) {
+	p, err := g.own(c)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := c.Message()
+	if err != nil {
+		return nil, err
+	}
+	var m payment.Capture
+	object, merchant, err := c.Open(ctx, msg, payment.KindCapture, &m)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Operation(p.ID, "capture", m.Seq); err != nil {
+		return nil, err
+	}
+	switch {
+	case merchant.String() != p.Merchant || m.ID != p.ID:
+		return nil, agent.ErrNotFound
+	case m.Ref != p.AuthRes:
+		return nil, payment.Refuse(payment.ApprovalMismatch, "capture.ref", m.Ref, p.AuthRes+", the approval of this payment")
+	}
+	if err := m.Rule(p.CaptureRule); err != nil {
+		return nil, err
+	}
+	if part := p.Part(m.Seq); part == nil || part.Request != object.Digest() {
+		if err := g.ordered(ctx, c, p, &m, object); err != nil {
+			return nil, err
+		}
+	}
+	job := p.ID + "#" + strconv.FormatInt(m.Seq, 10)
+	if err := g.sendTransfer(ctx, job); err != nil {
+		return nil, err
+	}
+	if p, err = g.read(p.ID); err != nil {
+		return nil, err
+	}
+	reply := agent.Message{}
+	records := []agent.Record{}
+	err = g.Read(func(tx *agent.Tx) (err error) { records, err = tx.Records(p.ID); return err })
+	for _, r := range records {
+		if r.Kind == payment.KindTransferred && strings.HasPrefix(r.Note, job) {
+			reply[r.Kind] = r.Object
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
+}
+
+// ordered signs the transfer for a capture and writes both down.
+func (g *Gateway) ordered(ctx context.Context, c *agent.Call, p *record, m *payment.Capture, object payment.Object) error {
+	amount := m.Sum()
+	x := &payment.Transfer{
+		Head: payment.Head{ID: p.ID, Audience: []string{p.Acquirer, p.Issuer}, Amount: &amount, Ref: p.AuthRes},
+		Seq:  m.Seq, Final: m.Final, Capture: object.Digest(), Confirm: p.Confirm,
+	}
+	transfer, err := c.Sign(x, objectLife)
+	if err != nil {
+		return err
+	}
+	job := p.ID + "#" + strconv.FormatInt(m.Seq, 10)
+	return g.change(ctx, p.ID, func(tx *agent.Tx, p *record) error {
+		if _, err := p.Begin(m, object.Digest(), g.Now()); err != nil {
+			return err
+		}
+		if p.Transfers == nil {
+			p.Transfers = map[int64]string{}
+		}
+		p.Transfers[m.Seq] = transfer.Digest()
+		return errors.Join(tx.Keep(&c.Exchange), tx.Begin(c), tx.Schedule(agent.Job{Name: "transfer", ID: job, At: g.Now().Add(2 * g.Timeout()), AtStart: true}))
+	})
+}
+
+// sendTransfer asks the banks to move a captured part. It can be repeated, and does nothing once it is done.
+func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
+	id, number, _ := strings.Cut(job, "#")
+	seq, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return fmt.Errorf("job about %q, want PAYMENT#NUMBER", job)
+	}
+	p, err := g.read(id)
+	if err != nil {
+		return err
+	}
+	if part := p.Part(seq); part == nil || part.State != payment.CaptureRequested {
+		return nil
+	}
+	msg, err := g.message(id, map[payment.Kind]string{payment.KindTransfer: p.Transfers[seq], payment.KindConfirm: p.Confirm})
+	if err != nil {
+		return err
+	}
+	x := g.Exchange(p.Acquirer)
+	var order payment.Transfer
+	object, _, err := g.Exchange("").OpenFor(ctx, msg, payment.KindTransfer, &order)
+	if err != nil {
+		return err
+	}
+	reply := agent.Message{}
+	err = g.Send(ctx, p.Acquirer, "/transfers", agent.Key(id, "transfer", seq), msg, &reply)
+	state := payment.CaptureTransferred
+	switch {
+	case agent.Final(err):
+		state = payment.CaptureRefused
+	case err != nil:
+		return err
+	default:
+		var t payment.Transferred
+		_, bank, openErr := x.Open(ctx, reply, payment.KindTransferred, &t)
+		if openErr != nil {
+			return openErr
+		}
+		if bank.String() != p.Issuer {
+			return payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer)
+		}
+		if err := t.CheckTransfer(object, &order); err != nil {
+			return err
+		}
+		x.Note(job)
+	}
+	refused := err
+	err = g.change(ctx, id, func(tx *agent.Tx, p *record) error {
+		err := errors.Join(p.Finish(seq, state, g.Now()), tx.Keep(x), tx.Cancel("transfer", job))
+		if p.State == payment.Closed {
+			err = errors.Join(err, tx.Cancel("hold", id))
+		}
+		return err
+	})
+	g.Reached("gateway.transferred")
+	return errors.Join(refused, err)
+}
+
+// void: POST /payments/{id}/void, key ID/void/1: the merchant gives up a payment of which nothing was captured.
+func (g *Gateway) void(ctx context.Context, c *agent.Call) (any, error) {
+	p, err := g.own(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Operation(p.ID, "void", 1); err != nil {
+		return nil, err
+	}
+	msg, err := c.Message()
+	if err != nil {
+		return nil, err
+	}
+	var v payment.Void
+	_, merchant, err := c.Open(ctx, msg, payment.KindVoid, &v)
+	switch {
+	case err != nil:
+		return nil, err
+	case merchant.String() != p.Merchant || v.ID != p.ID:
+		return nil, agent.ErrNotFound
+	case v.Ref != p.AuthRes:
+		return nil, payment.Refuse(payment.ApprovalMismatch, "void.ref", v.Ref, p.AuthRes+", the approval of this payment")
+	}
+	if p.State != payment.Reversing && p.State != payment.Released {
+		err = g.change(ctx, p.ID, func(tx *agent.Tx, p *record) error {
+			p.Reason = v.Reason
+			return errors.Join(
+				p.Move(payment.Reversing, g.Now()), tx.Keep(&c.Exchange), tx.Begin(c),
+				tx.Schedule(agent.Job{Name: "reverse", ID: p.ID, At: g.Now().Add(2 * g.Timeout()), AtStart: true}),
+			)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	reply, err := g.reverse(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
+}
+
+// reverse has the banks release what they may hold, and tells the merchant if it waits for a result. It can be
+// repeated.
+func (g *Gateway) reverse(ctx context.Context, id string) (agent.Message, error) {
+	p, err := g.read(id)
+	if err != nil {
+		return nil, err
+	}
+	if p.State == payment.Released {
+		return g.message(id, map[payment.Kind]string{payment.KindVoided: p.Voided})
+	}
+	if p.State != payment.Reversing {
+		return nil, nil
+	}
+	if p.Void == "" {
+		if p, err = g.signVoid(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	msg, err := g.message(id, map[payment.Kind]string{payment.KindVoid: p.Void})
+	if err != nil {
+		return nil, err
+	}
+	reply := agent.Message{}
+	if err := g.Send(ctx, p.Acquirer, "/voids", agent.Key(id, "void", 1), msg, &reply); err != nil {
+		return nil, err
+	}
+	x := g.Exchange(p.Acquirer)
+	var voided payment.Voided
+	object, bank, err := x.Open(ctx, reply, payment.KindVoided, &voided)
+	if err != nil {
+		return nil, err
+	}
+	if bank.String() != p.Issuer || voided.Ref != p.Void {
+		return nil, payment.Refuse(payment.ApprovalMismatch, "voided.ref", voided.Ref+" by "+bank.String(), p.Void+" by "+p.Issuer)
+	}
+	err = g.change(ctx, id, func(tx *agent.Tx, p *record) error {
+		if p.State != payment.Reversing {
+			return nil
+		}
+		p.Voided = object.Digest()
+		return errors.Join(
+			p.Move(payment.Released, g.Now()), tx.Keep(x), tx.Cancel("reverse", id), tx.Cancel("hold", id),
+			g.result(ctx, tx, p, payment.Failed),
+		)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.sendResult(ctx, id); err != nil {
+		g.later(ctx, id, err)
+	}
+	return reply, nil
+}
+
+// signVoid signs the gateway's own void, once.
+func (g *Gateway) signVoid(ctx context.Context, p *record) (*record, error) {
+	ref := p.AuthRes
+	if ref == "" {
+		ref = p.Auth
+	}
+	x := g.Exchange(p.Acquirer)
+	reason := p.Reason
+	if reason == "" {
+		reason = "reversed"
+	}
+	object, err := x.Sign(&payment.Void{Head: payment.Head{ID: p.ID, Audience: []string{p.Acquirer, p.Issuer}, Ref: ref}, Reason: reason}, objectLife)
+	if err != nil {
+		return nil, err
+	}
+	var now *record
+	err = g.change(ctx, p.ID, func(tx *agent.Tx, p *record) error {
+		if now = p; p.Void != "" {
+			return nil
+		}
+		p.Void = object.Digest()
+		return tx.Keep(x)
+	})
+	return now, err
+}
+
+// holdExpired ends a payment whose hold is over: reversed if nothing was captured, else closed.
+func (g *Gateway) holdExpired(ctx context.Context, id string) error {
+	reverse := false
+	err := g.change(ctx, id, func(tx *agent.Tx, p *record) error {
+		switch {
+		case p.State == payment.Opened && len(p.Parts) > 0:
+			return p.Move(payment.Closed, g.Now())
+		case p.State == payment.Opened || p.State == payment.Authorized:
+			reverse = true
+			p.Reason = "hold expired"
+			return errors.Join(p.Move(payment.Reversing, g.Now()), tx.Schedule(agent.Job{Name: "reverse", ID: id, At: g.Now(), AtStart: true}))
+		}
+		return nil
+	})
+	if err != nil || !reverse {
+		return err
+	}
+	_, err = g.reverse(ctx, id)
+	return err
+}

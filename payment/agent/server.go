@@ -1,0 +1,335 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/payment"
+	"github.com/payca/payca/policy"
+)
+
+// maxBody is how many bytes a request may have: several objects.
+const maxBody = 256 << 10
+
+// A route is one endpoint: a pattern of http.ServeMux, and who may call it.
+type route struct {
+	pattern string
+	roles   []policy.Role
+	handle  func(w http.ResponseWriter, r *http.Request, c *Call) error
+}
+
+// A Call is a request from another party.
+type Call struct {
+	Peer    policy.Identity // who calls
+	URI     string          // its identity
+	Key     string          // idempotency key, of a POST
+	Request *http.Request
+	agent   *Agent
+	body    []byte
+	digest  string // of caller, path and body
+	Exchange
+}
+
+// PathID returns the payment id in the path; *payment.Refusal with payment.NotFound if it is none.
+func (c *Call) PathID() (string, error) {
+	id := c.Request.PathValue("id")
+	if !payment.IsID(id) {
+		return "", payment.Refuse(payment.NotFound, "payment", strconv.Quote(clip(id)), "the id of a payment")
+	}
+	return id, nil
+}
+
+// maxWait is how long a request may wait for something to change.
+const maxWait = 30 * time.Second
+
+// Wait returns how long the caller is ready to wait for a change: the query parameter wait, in seconds.
+func (c *Call) Wait() time.Duration {
+	seconds, err := strconv.Atoi(c.Request.URL.Query().Get("wait"))
+	if err != nil || seconds <= 0 {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, maxWait)
+}
+
+// Message reads the body as objects by kind.
+func (c *Call) Message() (Message, error) { return readMessage(c.body) }
+
+// Decode reads the body strictly into v.
+func (c *Call) Decode(v any) error { return decodeStrict(c.body, v) }
+
+// Operation checks that the idempotency key is that of the operation which the body asks for.
+func (c *Call) Operation(id, operation string, number int64) error {
+	if want := Key(id, operation, number); c.Key != want {
+		return payment.Refuse(payment.Conflict, idempotencyHeader, strconv.Quote(clip(c.Key)), want+", as the body says")
+	}
+	return nil
+}
+
+// Key returns the key of an operation: the payment, what is done, and the how manyth of its kind it is.
+func Key(id, operation string, number int64) string {
+	return id + "/" + operation + "/" + strconv.FormatInt(number, 10)
+}
+
+// operation is what is kept of an operation that was begun or done.
+type operation struct {
+	Peer   string          `json:"peer"`
+	Digest string          `json:"digest"`
+	Reply  json.RawMessage `json:"reply,omitempty"` // absent while it is not done
+}
+
+// Begin notes in the store that the operation of the call is under way, so that from here on the same key stands for
+// these bytes.
+func (tx *Tx) Begin(c *Call) error { return tx.operation(c, nil) }
+
+// Finish keeps the reply to the call, in the commit of what it did, and returns it.
+func (tx *Tx) Finish(c *Call, reply any) error {
+	raw, err := json.Marshal(reply)
+	if err != nil {
+		return err
+	}
+	return tx.operation(c, raw)
+}
+
+func (tx *Tx) operation(c *Call, reply json.RawMessage) error {
+	raw, err := json.Marshal(operation{Peer: c.URI, Digest: c.digest, Reply: reply})
+	if err != nil {
+		return err
+	}
+	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), raw)
+}
+
+// Get adds a route that reads. handle returns what is sent as JSON.
+func (a *Agent) Get(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
+	a.routes = append(a.routes, route{"GET " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {
+		reply, err := handle(r.Context(), c)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, reply)
+	}})
+}
+
+// Post adds a route that does something. handle must be repeatable; once it has called [Tx.Finish], the same
+// request gets that reply without it.
+func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
+	a.routes = append(a.routes, route{"POST " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {
+		if err := c.readBody(w, r); err != nil {
+			return err
+		}
+		if _, busy := a.inFlight.LoadOrStore(c.Key, struct{}{}); busy {
+			w.Header().Set("Retry-After", "1")
+			return payment.Refuse(payment.InFlight, "operation", c.Key, "to wait until the same request is answered")
+		}
+		defer a.inFlight.Delete(c.Key)
+		if stored, err := a.replay(c); err != nil {
+			return err
+		} else if stored != nil {
+			w.Header().Set(replayedHeader, "true")
+			return writeJSON(w, stored)
+		}
+		// What was begun is finished even if the caller goes away.
+		reply, err := handle(context.WithoutCancel(r.Context()), c)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, reply)
+	}})
+}
+
+func (c *Call) readBody(w http.ResponseWriter, r *http.Request) error {
+	if c.Key = r.Header.Get(idempotencyHeader); c.Key == "" || len(c.Key) > 200 {
+		return payment.Refuse(payment.KeyRequired, idempotencyHeader, strconv.Quote(clip(c.Key)), "ID/OPERATION/NUMBER")
+	}
+	if media := r.Header.Get("Content-Type"); media != "application/json" {
+		return problem.Errorf(http.StatusUnsupportedMediaType, "media-type", "content type is %q, want application/json", media)
+	}
+	var err error
+	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		return err
+	}
+	h := sha256.New()
+	for _, part := range []string{c.URI, r.URL.Path} {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	h.Write(c.body)
+	c.digest = base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// replay returns the reply to an operation that was done before, nil if it was not. To another party the
+// operation does not exist.
+func (a *Agent) replay(c *Call) (stored json.RawMessage, err error) {
+	err = a.Read(func(tx *Tx) error {
+		raw := tx.bolt.Bucket(bucketReplies).Get([]byte(c.Key))
+		if raw == nil {
+			return nil
+		}
+		var op operation
+		if err := json.Unmarshal(raw, &op); err != nil {
+			return err
+		}
+		switch {
+		case op.Peer != c.URI:
+			return ErrNotFound
+		case op.Digest != c.digest:
+			return payment.Refuse(payment.Conflict, "operation "+c.Key, "asked for with other bytes before", "the same bytes, or a key of its own")
+		}
+		stored = op.Reply
+		return nil
+	})
+	return stored, err
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(raw)))
+	_, _ = w.Write(raw) // a caller who has gone asks again
+	return nil
+}
+
+// Handler returns the agent's endpoints behind the identity check.
+func (a *Agent) Handler() http.Handler {
+	writer := problem.Writer{Mappers: []problem.Mapper{mapError}, Logger: a.cfg.Logger}
+	mux := http.NewServeMux()
+	for _, rt := range a.routes {
+		mux.Handle(rt.pattern, problem.Handler(writer, func(w http.ResponseWriter, r *http.Request) error {
+			peer, _, ok := mtls.PeerFrom(r.Context())
+			if !ok {
+				return errors.New("a request without identity")
+			}
+			if !slices.Contains(rt.roles, peer.Identity.Role) {
+				return payment.Refuse(payment.WrongRole, "caller of "+rt.pattern, peer.Identity.String(), "a party with the role "+words(rt.roles))
+			}
+			c := &Call{Peer: peer.Identity, URI: peer.Identity.String(), Request: r, agent: a}
+			c.Exchange = Exchange{agent: a, peer: c.URI}
+			return rt.handle(w, r, c)
+		}))
+	}
+	mux.Handle("/", problem.Handler(writer, func(http.ResponseWriter, *http.Request) error {
+		return payment.Refuse(payment.NotFound, "path", "not an endpoint of this agent", "one of docs/payment.md")
+	}))
+	return mtls.Handler(mtls.HandlerConfig{
+		Trust: a.cfg.Source.Trust(), Authorize: mtls.AuthorizeRole(a.roles()...), Status: a.cfg.Status,
+		Problems: writer, Now: a.cfg.Now, Refusal: a.refusal,
+	}, mux)
+}
+
+// refusal gives a refused caller the code that a refused signer has.
+func (a *Agent) refusal(presented []*x509.Certificate, err error) error {
+	return a.refusalOf(presented, err)
+}
+
+// roles lists everybody who may call something.
+func (a *Agent) roles() []policy.Role {
+	var roles []policy.Role
+	for _, rt := range a.routes {
+		for _, role := range rt.roles {
+			if !slices.Contains(roles, role) {
+				roles = append(roles, role)
+			}
+		}
+	}
+	return roles
+}
+
+func words(roles []policy.Role) string {
+	text := ""
+	for i, role := range roles {
+		if i > 0 {
+			text += " or "
+		}
+		text += string(role)
+	}
+	return text
+}
+
+// Run serves on the listener, nil for a party that only calls, and does the scheduled work until ctx ends. It
+// also serves the control socket.
+func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
+	if err := a.Write(ctx, func(tx *Tx) error {
+		return tx.Event(audit.Event{Time: a.Now().UTC(), Kind: ServerStarted, Actor: a.uri, Role: string(a.self.Role)})
+	}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var servers []*http.Server
+	ended := make(chan error, 3)
+	running := 0
+	serve := func(handler http.Handler, l net.Listener) {
+		srv := &http.Server{
+			Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+			MaxHeaderBytes: 16 << 10, ErrorLog: log.New(&lines{a.cfg.Logger}, "", 0),
+			BaseContext: func(net.Listener) context.Context { return ctx },
+		}
+		servers = append(servers, srv)
+		running++
+		go func() {
+			err := srv.Serve(l)
+			if errors.Is(err, http.ErrServerClosed) {
+				err = nil
+			}
+			ended <- err
+		}()
+	}
+	if listener != nil {
+		conf, err := mtls.Server(a.cfg.Source, mtls.AuthorizeRole(a.roles()...), a.cfg.Status)
+		if err != nil {
+			return err
+		}
+		conf.NextProtos = []string{"http/1.1"}
+		serve(a.Handler(), tls.NewListener(listener, conf))
+	}
+	control, err := a.listenControl()
+	if err != nil {
+		return err
+	}
+	serve(a.control, control)
+	running++
+	go func() { ended <- a.jobs.run(ctx) }()
+	err = nil
+	for range running {
+		if failed := <-ended; err == nil && failed != nil && !errors.Is(failed, context.Canceled) {
+			err = failed
+		}
+		if ctx.Err() != nil || err != nil {
+			cancel()
+			for _, srv := range servers {
+				_ = srv.Close() // what is under way is done again at the next start
+			}
+		}
+	}
+	return err
+}
+
+// lines passes what net/http has to say to the logger.
+type lines struct{ logger *slog.Logger }
+
+// Write implements io.Writer.
+func (l *lines) Write(p []byte) (int, error) {
+	l.logger.LogAttrs(context.Background(), slog.LevelInfo, "connection refused", slog.String("err", string(p)))
+	return len(p), nil
+}

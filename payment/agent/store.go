@@ -1,0 +1,251 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/payment"
+	"github.com/payca/payca/payment/ledger"
+)
+
+// schema is the version of the layout.
+const schema = "payment-1"
+
+var (
+	bucketState   = []byte("state")      // what the role keeps, JSON by name
+	bucketObjects = []byte("objects")    // payment id, number -> record
+	bucketReplies = []byte("operations") // idempotency key -> operation
+	bucketJobs    = []byte("jobs")       // name, 0, argument -> job
+	buckets       = [][]byte{bucketState, bucketObjects, bucketReplies, bucketJobs}
+)
+
+// ErrNotFound says that there is nothing under that name.
+var ErrNotFound = fs.ErrNotExist
+
+// A Tx is one transaction of an agent's store.
+type Tx struct {
+	bolt  *bbolt.Tx
+	agent *Agent
+	wake  []func() // what to do once it is committed
+}
+
+// prepare makes what the ledger needs.
+func (a *Agent) prepare() error {
+	return a.db.Write(context.Background(), func(tx *bbolt.Tx) error { return boltlog.Undo(ledger.Create(tx)) })
+}
+
+// Write runs apply in a transaction that commits as a whole, or not at all if apply returns an error. apply may run more
+// than once: it changes nothing but the transaction and what it sets anew each time.
+func (a *Agent) Write(ctx context.Context, apply func(tx *Tx) error) error {
+	var wake []func()
+	err := a.db.Write(ctx, func(bolt *bbolt.Tx) error {
+		tx := &Tx{bolt: bolt, agent: a}
+		if err := apply(tx); err != nil {
+			return boltlog.Undo(err)
+		}
+		wake = tx.wake
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range wake {
+		f()
+	}
+	return nil
+}
+
+// Read runs read in a transaction that changes nothing.
+func (a *Agent) Read(read func(tx *Tx) error) error {
+	return a.db.View(func(bolt *bbolt.Tx) error { return read(&Tx{bolt: bolt, agent: a}) })
+}
+
+// Get reads what is kept under a name; [ErrNotFound] if there is nothing.
+func (tx *Tx) Get(name string, v any) error {
+	raw := tx.bolt.Bucket(bucketState).Get([]byte(name))
+	if raw == nil {
+		return fmt.Errorf("%s: %w", name, ErrNotFound)
+	}
+	return json.Unmarshal(raw, v)
+}
+
+// Put keeps v under a name.
+func (tx *Tx) Put(name string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.bolt.Bucket(bucketState).Put([]byte(name), raw)
+}
+
+// Delete removes what is kept under a name.
+func (tx *Tx) Delete(name string) error { return tx.bolt.Bucket(bucketState).Delete([]byte(name)) }
+
+// Names lists the names with a prefix, in order.
+func (tx *Tx) Names(prefix string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		cursor := tx.bolt.Bucket(bucketState).Cursor()
+		for key, _ := cursor.Seek([]byte(prefix)); bytes.HasPrefix(key, []byte(prefix)); key, _ = cursor.Next() {
+			if !yield(string(key)) {
+				return
+			}
+		}
+	}
+}
+
+// Book returns the agent's ledger in this transaction.
+func (tx *Tx) Book() *ledger.Book { return ledger.In(tx.bolt) }
+
+// Event adds a leaf to the log.
+func (tx *Tx) Event(events ...audit.Event) error {
+	_, err := tx.agent.db.Append(tx.bolt, events...)
+	return err
+}
+
+// The directions of a [Record].
+const (
+	Received = "received"
+	Made     = "made"
+)
+
+// A Record is one object that the agent received or made, as it was signed or sealed.
+type Record struct {
+	Payment   string       `json:"payment"`
+	Kind      payment.Kind `json:"kind"`
+	Direction string       `json:"direction"`          // received, made
+	Signer    string       `json:"signer,omitempty"`   // identity URI; "" for what is sealed
+	Serial    string       `json:"serial,omitempty"`   // of the signer's certificate, hexadecimal
+	SealedTo  string       `json:"sealed_to,omitzero"` // thumbprint, for what is sealed
+	Peer      string       `json:"peer,omitempty"`     // who sent it, or to whom it is addressed
+	Status    string       `json:"status,omitempty"`   // of the signer's certificate: "good by ocsp"
+	Note      string       `json:"note,omitempty"`     // which operation of its kind it belongs to
+	Time      time.Time    `json:"time"`
+	Digest    string       `json:"digest"` // SHA-256 of the object, base64url
+	Salt      string       `json:"salt"`   // of the commitment in the log
+	Object    string       `json:"object"` // empty once erased
+}
+
+// objectKey orders the records of a payment.
+func objectKey(id string, number uint16) []byte {
+	return binary.BigEndian.AppendUint16([]byte(id), number)
+}
+
+// digestSize is of the digest that starts each record, by which an object is recognised without decoding.
+const digestSize = sha256.Size
+
+// Save keeps records, each once: an object that is kept already is not kept again.
+func (tx *Tx) Save(records ...Record) error {
+	bucket := tx.bolt.Bucket(bucketObjects)
+	var events []audit.Event
+	for _, r := range records {
+		sum := sha256.Sum256([]byte(r.Object))
+		number, known := uint16(0), false
+		cursor := bucket.Cursor()
+		for key, value := cursor.Seek([]byte(r.Payment)); bytes.HasPrefix(key, []byte(r.Payment)); key, value = cursor.Next() {
+			number++
+			known = known || bytes.HasPrefix(value, sum[:])
+		}
+		if known {
+			continue
+		}
+		r.Digest, r.Salt = base64.RawURLEncoding.EncodeToString(sum[:]), payment.NewNonce()
+		raw, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		if err := bucket.Put(objectKey(r.Payment, number), append(sum[:], raw...)); err != nil {
+			return err
+		}
+		events = append(events, r.event())
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return tx.Event(events...)
+}
+
+// The kinds of event in an agent's log.
+const (
+	ObjectReceived audit.Kind = "object.received"
+	ObjectMade     audit.Kind = "object.made"
+	ServerStarted  audit.Kind = "agent.started"
+	PaymentMoved   audit.Kind = "payment.moved"
+)
+
+// event is the leaf for a record. Who it is about is in the object; the leaf holds only a commitment to it.
+func (r Record) event() audit.Event {
+	kind := ObjectReceived
+	if r.Direction == Made {
+		kind = ObjectMade
+	}
+	return audit.Event{Time: r.Time.UTC(), Kind: kind, Serial: r.Serial, Attrs: map[string]string{
+		"payment": r.Payment, "object": string(r.Kind), "status": r.Status, "commitment": r.commitment(),
+	}}
+}
+
+// commitment hides the digest behind the salt.
+func (r Record) commitment() string {
+	sum := sha256.Sum256([]byte(r.Salt + "." + r.Digest))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Records lists the objects of a payment in the order in which they were kept.
+func (tx *Tx) Records(id string) ([]Record, error) {
+	var records []Record
+	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
+	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+		var r Record
+		if len(value) < digestSize {
+			return nil, fmt.Errorf("record %x has %d octets, want more", key, len(value))
+		}
+		if err := json.Unmarshal(value[digestSize:], &r); err != nil {
+			return nil, fmt.Errorf("record %x: %w", key, err)
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// Object returns the object of a payment with that digest; [ErrNotFound] if it is not kept.
+func (tx *Tx) Object(id, digest string) (string, error) {
+	sum, err := base64.RawURLEncoding.DecodeString(digest)
+	if err != nil || len(sum) != digestSize {
+		return "", fmt.Errorf("object %q of payment %s: %w", digest, id, ErrNotFound)
+	}
+	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
+	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+		if bytes.HasPrefix(value, sum) {
+			var r Record
+			err := json.Unmarshal(value[digestSize:], &r)
+			return r.Object, err
+		}
+	}
+	return "", fmt.Errorf("object %s of payment %s: %w", digest, id, ErrNotFound)
+}
+
+// ReadStore lists the records of a payment in the store of an agent that does not run.
+func ReadStore(path, id string) ([]Record, error) {
+	db, err := boltlog.OpenReadOnly(path, schema)
+	if err != nil {
+		return nil, err
+	}
+	var records []Record
+	err = db.View(func(bolt *bbolt.Tx) (err error) {
+		records, err = (&Tx{bolt: bolt}).Records(id)
+		return err
+	})
+	return records, errors.Join(err, db.Close())
+}
