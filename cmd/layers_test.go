@@ -23,7 +23,7 @@ var order = []string{
 	"policy", "policy/rules", "ocsp", "policy/path",
 	"ca/audit", "ca/boltlog", "ca", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
 	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/server", "enroll/step",
-	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*",
+	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*", "payment/paytest",
 	"cmd/internal/*", "cmd/payca",
 }
 
@@ -46,7 +46,7 @@ var heavy = map[string][]string{
 var libraries = []string{"policy", "ocsp", "enroll", "enroll/mtls", "payment"}
 
 // aids are the packages that exist for tests.
-var aids = []string{"ca/storetest", "ca/catest", "enroll/internal/testca"}
+var aids = []string{"ca/storetest", "ca/catest", "enroll/internal/testca", "payment/paytest"}
 
 // A source is the imports of one Go file.
 type source struct {

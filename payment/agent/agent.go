@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -213,18 +214,16 @@ func (a *Agent) Reached(point string) {
 	}
 }
 
-// Identity reads a party's identity URI; it must be of this network and in one of the roles.
+// Identity reads a party's identity URI; it must be of this network and, if there are any, in one of the roles.
 func (a *Agent) Identity(uri string, roles ...policy.Role) (policy.Identity, error) {
 	id, err := identityOf(uri, a.self.Network)
 	if err != nil {
 		return policy.Identity{}, payment.Refuse(payment.NotAddressedHere, "identity", fmt.Sprintf("%.80q", uri), "spiffe://ROLE."+a.self.Network+"/PARTY")
 	}
-	for _, role := range roles {
-		if id.Role == role {
-			return id, nil
-		}
+	if len(roles) == 0 || slices.Contains(roles, id.Role) {
+		return id, nil
 	}
-	return policy.Identity{}, payment.Refuse(payment.WrongRole, "identity", uri, "one with the role "+fmt.Sprint(roles))
+	return policy.Identity{}, payment.Refuse(payment.WrongRole, "identity", uri, "one with the role "+words(roles))
 }
 
 // Key returns the key for one of the agent's encryption certificates; *payment.Refusal with

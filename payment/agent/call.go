@@ -142,7 +142,7 @@ func (a *Agent) exchange(ctx context.Context, method, to, path, key string, body
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("calling %s: %w", to, err)
+		return &payment.Refusal{Code: payment.Unavailable, Field: "peer", Got: to + ", not reached", Want: "an answer; ask again", Err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := problem.Read(resp); err != nil {

@@ -37,9 +37,6 @@ func Control[In any](a *Agent, path string, do func(ctx context.Context, in In) 
 		}
 		reply, err := do(r.Context(), in)
 		if err != nil {
-			if p, ok := errors.AsType[*problem.Problem](err); ok { // a peer's refusal is passed on as it is
-				return &problem.Error{Status: p.Status, Name: p.Name(), Detail: p.Error(), Err: err}
-			}
 			return err
 		}
 		return writeJSON(w, reply)

@@ -41,6 +41,12 @@ func mapError(err error) *problem.Error {
 		}
 		return &problem.Error{Status: status, Name: string(r.Code), Detail: r.Error(), Err: err}
 	}
+	if p, ok := errors.AsType[*problem.Problem](err); ok { // of a peer that had to be asked
+		if p.Status >= http.StatusInternalServerError || p.Name() == "" {
+			return &problem.Error{Status: http.StatusServiceUnavailable, Name: string(payment.Unavailable), Detail: "another party that is needed failed; ask again", Err: err}
+		}
+		return &problem.Error{Status: p.Status, Name: p.Name(), Detail: p.Error(), Err: err}
+	}
 	refuse := func(code payment.Code) *problem.Error {
 		return &problem.Error{Status: statuses[code], Name: string(code), Detail: err.Error(), Err: err}
 	}

@@ -86,8 +86,8 @@ type Balance struct {
 
 // An Invitation is a bank's one-time token, and what is kept of it.
 type Invitation struct {
-	ID     string `json:"id"`
-	Secret string `json:"secret"` // SHA-256, base64url
+	TokenID     string `json:"token_id"`
+	TokenSHA256 string `json:"token_sha256"` // of its secret, base64url
 }
 
 // NewInvitation makes a token, ID.SECRET, and what to keep in its place.
@@ -95,13 +95,13 @@ func NewInvitation(now time.Time) (token string, kept Invitation) {
 	var secret [24]byte
 	rand.Read(secret[:]) // never fails
 	id, text := payment.NewID(now), base64.RawURLEncoding.EncodeToString(secret[:])
-	return id + "." + text, Invitation{ID: id, Secret: hashSecret(text)}
+	return id + "." + text, Invitation{TokenID: id, TokenSHA256: hashSecret(text)}
 }
 
 // Admits reports whether the token is the one that was made with the invitation.
 func (i Invitation) Admits(token string) bool {
 	id, secret, ok := strings.Cut(token, ".")
-	return ok && id == i.ID && subtle.ConstantTimeCompare([]byte(hashSecret(secret)), []byte(i.Secret)) == 1
+	return ok && id == i.TokenID && subtle.ConstantTimeCompare([]byte(hashSecret(secret)), []byte(i.TokenSHA256)) == 1
 }
 
 // InvitationID returns the id in a token, "" if it has none.

@@ -94,7 +94,7 @@ func (b *Bank) Invite(ctx context.Context, in InviteRequest) (any, error) {
 	}
 	token, kept := agent.NewInvitation(b.Now())
 	return Invited{Party: in.Party, Token: token}, b.Write(ctx, func(tx *agent.Tx) error {
-		return tx.Put("invitation/"+kept.ID, invitation{Invitation: kept, InviteRequest: in})
+		return tx.Put("invitation/"+kept.TokenID, invitation{Invitation: kept, InviteRequest: in})
 	})
 }
 

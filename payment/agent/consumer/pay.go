@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
-	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/account"
 	"github.com/payca/payca/payment/agent"
@@ -346,10 +344,4 @@ func (c *Consumer) Delivered(ctx context.Context, id, what string) error {
 		return err
 	}
 	return c.Write(ctx, func(tx *agent.Tx) error { return tx.Keep(x) })
-}
-
-// isNotFound reports whether a peer says that there is nothing.
-func isNotFound(err error) bool {
-	p, ok := errors.AsType[*problem.Problem](err)
-	return ok && p.Status == http.StatusNotFound
 }

@@ -120,7 +120,7 @@ func (b *Bank) Invite(ctx context.Context, in InviteRequest) (any, error) {
 		return nil, err
 	}
 	token, kept := agent.NewInvitation(b.Now())
-	id := "account/" + kept.ID
+	id := "account/" + kept.TokenID
 	h := holding{
 		ID: id, Party: in.Party, Currency: in.Balance.Currency, Number: b.vault.Seal(id, []byte(number.Reveal())),
 		Expiry: b.Now().UTC().AddDate(cardLife, 0, 0).Format("0601"), Secret: b.vault.Seal(id+"/secret", account.NewSecret()), Invitation: kept,

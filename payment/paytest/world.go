@@ -1,0 +1,229 @@
+package paytest
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/payca/payca/ca/catest"
+	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/payment"
+	"github.com/payca/payca/payment/agent"
+	"github.com/payca/payca/payment/agent/acquiringbank"
+	"github.com/payca/payca/payment/agent/confirmer"
+	"github.com/payca/payca/payment/agent/consumer"
+	"github.com/payca/payca/payment/agent/gateway"
+	"github.com/payca/payca/payment/agent/issuingbank"
+	"github.com/payca/payca/payment/agent/merchant"
+	"github.com/payca/payca/payment/money"
+	"github.com/payca/payca/policy"
+)
+
+// Options say how a [World] differs from the usual one.
+type Options struct {
+	Currency    money.Currency // "" for CNY
+	Balance     int64          // of the consumer's account in minor units; 0 for 1,000,000.00
+	CaptureRule string         // "" for payment.CaptureOnShipment
+	AutoShip    bool
+	Fee         int64                                 // of the acquiring bank, hundredths of a percent; 0 for 25
+	Limit       int64                                 // of one payment at the issuing bank
+	OfferLife   time.Duration                         // 0 for the merchant's usual
+	ConfirmLife time.Duration                         // 0 for the issuing bank's usual
+	HoldLife    time.Duration                         // 0 for the issuing bank's usual
+	Deadline    time.Duration                         // of the gateway; 0 for its usual
+	Timeout     time.Duration                         // of one call
+	Now         func() time.Time                      // of the agents
+	Fail        func(node, point string)              // called when a node reaches a point
+	Dial        func(from, to, address string) string // another address to call, such as a proxy's
+	Status      mtls.StatusChecker                    // nil for one that asks the CA at every use
+	Certificate func(thumbprint string) []*x509.Certificate
+	Logger      *slog.Logger
+	NoSync      bool
+}
+
+// A World is a payment network that lives for one test.
+type World struct {
+	Net    *catest.Network
+	Status mtls.StatusChecker
+
+	School, Shop, GW, ABank, IBank, K *Node // the parties
+
+	Consumer  *consumer.Consumer
+	Merchant  *merchant.Merchant
+	Gateway   *gateway.Gateway
+	Acquirer  *acquiringbank.Bank
+	Issuer    *issuingbank.Bank
+	Confirmer *confirmer.Confirmer
+
+	opts  Options
+	dir   string
+	nodes []*Node
+}
+
+// BIN starts the account numbers of the issuing bank.
+const BIN = "622848"
+
+// New makes the world, starts all agents, links the consumer's account and onboards the merchant. The test's end
+// stops them and checks that the ledgers add up.
+func New(t testing.TB, opts Options) *World {
+	t.Helper()
+	if opts.Currency == "" {
+		opts.Currency = "CNY"
+	}
+	if opts.Balance == 0 {
+		opts.Balance = 100_000_000
+	}
+	if opts.Fee == 0 {
+		opts.Fee = 25
+	}
+	w := &World{Net: catest.New(t), opts: opts, dir: t.TempDir()}
+	if w.Status = opts.Status; w.Status == nil {
+		checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: -1})
+		must(t, err)
+		w.Status = checker
+	}
+	w.parties(t)
+	for _, n := range w.nodes {
+		n.Start(t)
+	}
+	t.Cleanup(func() { w.close(t) })
+	w.Invite(t, w.Shop, w.Merchant)
+	w.Link(t, w.School, w.Consumer, opts.Balance)
+	return w
+}
+
+// parties enrolls everybody.
+func (w *World) parties(t testing.TB) {
+	o := w.opts
+	w.ABank = w.Add(t, "abank", policy.AcquiringBank, func(a *agent.Agent) (err error) {
+		w.Acquirer, err = acquiringbank.New(acquiringbank.Config{Agent: a, Fee: o.Fee})
+		return err
+	})
+	w.K = w.Add(t, "confirm", policy.Confirmer, func(a *agent.Agent) (err error) {
+		w.Confirmer, err = confirmer.New(confirmer.Config{Agent: a})
+		return err
+	})
+	w.IBank = w.Add(t, "ibank", policy.IssuingBank, func(a *agent.Agent) (err error) {
+		w.Issuer, err = issuingbank.New(issuingbank.Config{
+			Agent: a, BIN: BIN, Confirmer: w.K.URI, Limit: o.Limit, ConfirmLife: o.ConfirmLife, HoldLife: o.HoldLife,
+		})
+		return err
+	})
+	w.GW = w.Add(t, "gw1", policy.Gateway, func(a *agent.Agent) (err error) {
+		w.Gateway, err = gateway.New(gateway.Config{
+			Agent: a, Routes: []gateway.Route{{BIN: BIN, Issuer: w.IBank.URI}}, Confirmer: w.K.URI, Deadline: o.Deadline,
+		})
+		return err
+	})
+	w.Shop = w.Add(t, "shop1", policy.Merchant, func(a *agent.Agent) (err error) {
+		w.Merchant, err = w.NewMerchant(a)
+		return err
+	})
+	w.School = w.Add(t, "school", policy.Consumer, func(a *agent.Agent) (err error) {
+		w.Consumer, err = consumer.New(consumer.Config{Agent: a})
+		return err
+	})
+}
+
+// NewMerchant makes a merchant that sells what [World.Terms] orders.
+func (w *World) NewMerchant(a *agent.Agent) (*merchant.Merchant, error) {
+	return merchant.New(merchant.Config{
+		Agent: a, Gateway: w.GW.URI, Acquirer: w.ABank.URI, CaptureRule: w.opts.CaptureRule, AutoShip: w.opts.AutoShip, OfferLife: w.opts.OfferLife,
+		Instruments: []payment.Instrument{{Name: "card"}},
+		Items: []agent.Item{{
+			SKU: "PC-1", Model: Goods, UnitPrice: money.New(30_000, w.opts.Currency),
+			Choices: []agent.Choice{{Name: "graphics card", Values: []string{"GX 4", "GX 5"}}, {Name: "sound card", Values: []string{"SX 1"}}},
+		}},
+	})
+}
+
+// Goods is what the world's merchant sells: a name that is found nowhere else, so that a search for it proves something.
+const Goods = "Canary-Workstation-7741"
+
+// Terms are an order of n workstations.
+func (w *World) Terms(n int64) payment.Terms {
+	return payment.Terms{
+		Lines: []payment.Line{{
+			SKU: "PC-1", Model: Goods, Quantity: n, UnitPrice: money.New(30_000, w.opts.Currency),
+			Options: []payment.Option{{Name: "graphics card", Value: "GX 4"}, {Name: "sound card", Value: "SX 1"}},
+		}},
+		Delivery: payment.Delivery{Time: time.Date(2030, 9, 1, 8, 0, 0, 0, time.UTC), Place: "Riverside School, Canary Lane 12"},
+		Contact:  "office",
+	}
+}
+
+// Invite onboards a merchant at the acquiring bank.
+func (w *World) Invite(t testing.TB, n *Node, m *merchant.Merchant) {
+	t.Helper()
+	reply, err := w.Acquirer.Invite(t.Context(), acquiringbank.InviteRequest{Party: n.ID, Currency: w.opts.Currency})
+	must(t, err)
+	_, err = m.Onboard(t.Context(), reply.(acquiringbank.Invited).Token)
+	must(t, err)
+}
+
+// Link opens an account with a balance and links it to a consumer. It returns the account number.
+func (w *World) Link(t testing.TB, n *Node, c *consumer.Consumer, balance int64) string {
+	t.Helper()
+	reply, err := w.Issuer.Invite(t.Context(), issuingbank.InviteRequest{Party: n.ID, Balance: money.New(balance, w.opts.Currency)})
+	must(t, err)
+	link, err := c.Link(t.Context(), w.IBank.URI, reply.(issuingbank.Invited).Token)
+	must(t, err)
+	return link.Number
+}
+
+// Accepted orders n workstations and accepts the offer.
+func (w *World) Accepted(t testing.TB, n int64, choice consumer.Choice) string {
+	t.Helper()
+	offered, err := w.Consumer.Order(t.Context(), w.Shop.URI, w.Terms(n))
+	must(t, err)
+	_, err = w.Consumer.Accept(t.Context(), offered.ID, choice)
+	must(t, err)
+	return offered.ID
+}
+
+// Buy takes an order of n workstations as far as the receipt, and returns the payment's id.
+func (w *World) Buy(t testing.TB, n int64, choice consumer.Choice) string {
+	t.Helper()
+	id := w.Accepted(t, n, choice)
+	_, err := w.Consumer.Pay(t.Context(), id)
+	must(t, err)
+	if choice.Mode != payment.ConfirmNone {
+		answered, err := w.Consumer.Confirm(t.Context(), id, 5*time.Second)
+		must(t, err)
+		if answered.Result != payment.ConfirmedResult {
+			t.Fatalf("payment %s: %s", id, answered.Result)
+		}
+	}
+	v, err := w.Consumer.Await(t.Context(), id, 5*time.Second)
+	must(t, err)
+	if v.State != payment.Opened && v.State != payment.Closed || len(v.Objects[string(payment.KindReceipt)]) != 1 {
+		t.Fatalf("payment %s is %s with %d receipts, want open with one", id, v.State, len(v.Objects[string(payment.KindReceipt)]))
+	}
+	return id
+}
+
+// Nodes lists every party.
+func (w *World) Nodes() []*Node { return w.nodes }
+
+func (w *World) close(t testing.TB) {
+	ctx := context.Background()
+	for _, bank := range []*agent.Agent{w.Issuer.Agent, w.Acquirer.Agent} {
+		err := bank.Read(func(tx *agent.Tx) error { return tx.Book().Check() })
+		if err != nil && ctx.Err() == nil {
+			t.Errorf("ledger of %s: %v", bank.URI(), err)
+		}
+	}
+	for _, n := range w.nodes {
+		n.Stop(t)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
