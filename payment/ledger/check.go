@@ -63,6 +63,7 @@ func (t tables) sumCaptures() (map[ID]int64, error) {
 		case KindCapture:
 			sums[id] += tr.Amount.Minor
 		case KindVoid:
+			sums[id] += 0 // so that a tombstone is known to have its void
 		}
 		h, found, err := t.hold(id)
 		if err != nil {
@@ -162,6 +163,9 @@ func (t tables) sumHolds(captured map[ID]int64) (map[string]totals, error) {
 		h, err := decodeHold(ID(key), value)
 		if err != nil {
 			return nil, err
+		}
+		if _, known := captured[h.id]; h.tombstone() && !known {
+			return nil, &CorruptError{Record: "hold " + h.id.String(), Field: "void", Got: "missing", Want: "one for a tombstone"}
 		}
 		if err := t.checkHold(h, captured[h.id]); err != nil {
 			return nil, err

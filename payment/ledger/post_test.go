@@ -125,6 +125,55 @@ func TestTotalsDoNotOverflow(t *testing.T) {
 	})
 }
 
+// refusals are transfers that the book of TestRefusalsChangeNothing has to refuse.
+func refusals() map[string]ledger.Transfer {
+	change := func(tr ledger.Transfer, f func(tr *ledger.Transfer)) ledger.Transfer { f(&tr); return tr }
+	d, h, c, v := direct("x", "wallet", "bank", 1), hold("x", "wallet", "bank", 1), capture("x", "h", 1), void("x", "h")
+	return map[string]ledger.Transfer{
+		"no id":               change(d, func(tr *ledger.Transfer) { tr.ID = ledger.ID{} }),
+		"no kind":             change(d, func(tr *ledger.Transfer) { tr.Kind = 0 }),
+		"strange kind":        change(d, func(tr *ledger.Transfer) { tr.Kind = 5 }),
+		"no debit":            change(d, func(tr *ledger.Transfer) { tr.Debit = "" }),
+		"no credit":           change(h, func(tr *ledger.Transfer) { tr.Credit = "" }),
+		"itself":              change(d, func(tr *ledger.Transfer) { tr.Credit = tr.Debit }),
+		"unknown account":     change(d, func(tr *ledger.Transfer) { tr.Credit = "nobody" }),
+		"unknown debit":       change(h, func(tr *ledger.Transfer) { tr.Debit = "nobody" }),
+		"zero":                change(d, func(tr *ledger.Transfer) { tr.Amount.Minor = 0 }),
+		"zero hold":           change(h, func(tr *ledger.Transfer) { tr.Amount.Minor = 0 }),
+		"negative":            change(h, func(tr *ledger.Transfer) { tr.Amount.Minor = -1 }),
+		"least":               change(c, func(tr *ledger.Transfer) { tr.Amount.Minor = math.MinInt64 }),
+		"too much":            change(d, func(tr *ledger.Transfer) { tr.Amount.Minor = math.MaxInt64 }),
+		"no currency":         change(d, func(tr *ledger.Transfer) { tr.Amount.Currency = "" }),
+		"other currency":      change(d, func(tr *ledger.Transfer) { tr.Amount.Currency = "JPY" }),
+		"foreign account":     change(d, func(tr *ledger.Transfer) { tr.Credit = "tokyo" }),
+		"hold in direct":      change(d, func(tr *ledger.Transfer) { tr.Hold = id("h") }),
+		"final hold":          change(h, func(tr *ledger.Transfer) { tr.Final = true }),
+		"final void":          change(v, func(tr *ledger.Transfer) { tr.Final = true }),
+		"expiring capture":    change(c, func(tr *ledger.Transfer) { tr.Expires = noon }),
+		"year 3000":           change(h, func(tr *ledger.Transfer) { tr.Expires = noon.AddDate(974, 0, 0) }),
+		"time in year 3000":   change(d, func(tr *ledger.Transfer) { tr.Time = noon.AddDate(974, 0, 0) }),
+		"long code":           change(d, func(tr *ledger.Transfer) { tr.Code = strings.Repeat("x", 65) }),
+		"long ref":            change(d, func(tr *ledger.Transfer) { tr.Ref = strings.Repeat("x", 257) }),
+		"line in ref":         change(d, func(tr *ledger.Transfer) { tr.Ref = "a\nb" }),
+		"capture of nothing":  change(c, func(tr *ledger.Transfer) { tr.Hold = ledger.ID{} }),
+		"capture of itself":   change(c, func(tr *ledger.Transfer) { tr.Hold = tr.ID }),
+		"void of itself":      change(v, func(tr *ledger.Transfer) { tr.Hold = tr.ID }),
+		"capture unknown":     change(c, func(tr *ledger.Transfer) { tr.Hold = id("unknown") }),
+		"capture of a direct": change(c, func(tr *ledger.Transfer) { tr.Hold = id("d") }),
+		"void of a direct":    change(v, func(tr *ledger.Transfer) { tr.Hold = id("d") }),
+		"capture of zero":     change(c, func(tr *ledger.Transfer) { tr.Amount.Minor = 0 }),
+		"capture elsewhere":   change(c, func(tr *ledger.Transfer) { tr.Credit = "wallet" }),
+		"capture from other":  change(c, func(tr *ledger.Transfer) { tr.Debit = "wallet" }),
+		"capture in yen":      change(c, func(tr *ledger.Transfer) { tr.Amount.Currency = "JPY" }),
+		"capture beyond":      change(c, func(tr *ledger.Transfer) { tr.Amount.Minor = 101 }),
+		"void from other":     change(v, func(tr *ledger.Transfer) { tr.Debit = "wallet" }),
+		"void with amount":    change(v, func(tr *ledger.Transfer) { tr.Amount.Minor = 100 }),
+		"void of XXX":         change(v, func(tr *ledger.Transfer) { tr.Hold, tr.Amount.Currency = id("unknown"), "XXX" }),
+		"conflict":            change(d, func(tr *ledger.Transfer) { tr.ID = id("d") }),
+		"insufficient":        change(d, func(tr *ledger.Transfer) { tr.Amount.Minor = 101 }),
+	}
+}
+
 func TestRefusalsChangeNothing(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -132,53 +181,9 @@ func TestRefusalsChangeNothing(t *testing.T) {
 		post(t, b, hold("h", "card", "bank", 100))
 		post(t, b, direct("d", "bank", "wallet", 100))
 	})
-	change := func(tr ledger.Transfer, f func(tr *ledger.Transfer)) ledger.Transfer { f(&tr); return tr }
-	d, h, c, v := direct("x", "wallet", "bank", 1), hold("x", "wallet", "bank", 1), capture("x", "h", 1), void("x", "h")
 	update(t, db, func(tx *bbolt.Tx) {
 		before := dump(t, tx)
-		for name, tr := range map[string]ledger.Transfer{
-			"no id":               change(d, func(tr *ledger.Transfer) { tr.ID = ledger.ID{} }),
-			"no kind":             change(d, func(tr *ledger.Transfer) { tr.Kind = 0 }),
-			"strange kind":        change(d, func(tr *ledger.Transfer) { tr.Kind = 5 }),
-			"no debit":            change(d, func(tr *ledger.Transfer) { tr.Debit = "" }),
-			"no credit":           change(h, func(tr *ledger.Transfer) { tr.Credit = "" }),
-			"itself":              change(d, func(tr *ledger.Transfer) { tr.Credit = tr.Debit }),
-			"unknown account":     change(d, func(tr *ledger.Transfer) { tr.Credit = "nobody" }),
-			"unknown debit":       change(h, func(tr *ledger.Transfer) { tr.Debit = "nobody" }),
-			"zero":                change(d, func(tr *ledger.Transfer) { tr.Amount.Minor = 0 }),
-			"zero hold":           change(h, func(tr *ledger.Transfer) { tr.Amount.Minor = 0 }),
-			"negative":            change(h, func(tr *ledger.Transfer) { tr.Amount.Minor = -1 }),
-			"least":               change(c, func(tr *ledger.Transfer) { tr.Amount.Minor = math.MinInt64 }),
-			"too much":            change(d, func(tr *ledger.Transfer) { tr.Amount.Minor = math.MaxInt64 }),
-			"no currency":         change(d, func(tr *ledger.Transfer) { tr.Amount.Currency = "" }),
-			"other currency":      change(d, func(tr *ledger.Transfer) { tr.Amount.Currency = "JPY" }),
-			"foreign account":     change(d, func(tr *ledger.Transfer) { tr.Credit = "tokyo" }),
-			"hold in direct":      change(d, func(tr *ledger.Transfer) { tr.Hold = id("h") }),
-			"final hold":          change(h, func(tr *ledger.Transfer) { tr.Final = true }),
-			"final void":          change(v, func(tr *ledger.Transfer) { tr.Final = true }),
-			"expiring capture":    change(c, func(tr *ledger.Transfer) { tr.Expires = noon }),
-			"year 3000":           change(h, func(tr *ledger.Transfer) { tr.Expires = noon.AddDate(974, 0, 0) }),
-			"time in year 3000":   change(d, func(tr *ledger.Transfer) { tr.Time = noon.AddDate(974, 0, 0) }),
-			"long code":           change(d, func(tr *ledger.Transfer) { tr.Code = strings.Repeat("x", 65) }),
-			"long ref":            change(d, func(tr *ledger.Transfer) { tr.Ref = strings.Repeat("x", 257) }),
-			"line in ref":         change(d, func(tr *ledger.Transfer) { tr.Ref = "a\nb" }),
-			"capture of nothing":  change(c, func(tr *ledger.Transfer) { tr.Hold = ledger.ID{} }),
-			"capture of itself":   change(c, func(tr *ledger.Transfer) { tr.Hold = tr.ID }),
-			"void of itself":      change(v, func(tr *ledger.Transfer) { tr.Hold = tr.ID }),
-			"capture unknown":     change(c, func(tr *ledger.Transfer) { tr.Hold = id("unknown") }),
-			"capture of a direct": change(c, func(tr *ledger.Transfer) { tr.Hold = id("d") }),
-			"void of a direct":    change(v, func(tr *ledger.Transfer) { tr.Hold = id("d") }),
-			"capture of zero":     change(c, func(tr *ledger.Transfer) { tr.Amount.Minor = 0 }),
-			"capture elsewhere":   change(c, func(tr *ledger.Transfer) { tr.Credit = "wallet" }),
-			"capture from other":  change(c, func(tr *ledger.Transfer) { tr.Debit = "wallet" }),
-			"capture in yen":      change(c, func(tr *ledger.Transfer) { tr.Amount.Currency = "JPY" }),
-			"capture beyond":      change(c, func(tr *ledger.Transfer) { tr.Amount.Minor = 101 }),
-			"void from other":     change(v, func(tr *ledger.Transfer) { tr.Debit = "wallet" }),
-			"void with amount":    change(v, func(tr *ledger.Transfer) { tr.Amount.Minor = 100 }),
-			"void of XXX":         change(v, func(tr *ledger.Transfer) { tr.Hold, tr.Amount.Currency = id("unknown"), "XXX" }),
-			"conflict":            change(d, func(tr *ledger.Transfer) { tr.ID = id("d") }),
-			"insufficient":        change(d, func(tr *ledger.Transfer) { tr.Amount.Minor = 101 }),
-		} {
+		for name, tr := range refusals() {
 			first, replayed, err := ledger.In(tx).Post(tr)
 			if err == nil || replayed || first != (ledger.Transfer{}) {
 				t.Errorf("%s: got %+v, %t, %v, want a refusal", name, first, replayed, err)
