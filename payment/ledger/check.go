@@ -18,10 +18,14 @@ type totals struct {
 // Check reads the whole book and returns the first thing that does not add up,
 // as a [*CorruptError]: an account whose balances are not what its entries and
 // its open holds say, or break its rule; an entry without its transfer; an
-// index out of step; a currency whose debits, posted or pending, are not its
-// credits. It takes memory for the accounts and time for everything.
+// index out of step; a hold that is not what its transfers say; a currency whose debits, posted or pending, are not its
+// credits. It takes memory for all accounts and captured holds.
 func (b *Book) Check() error {
 	t, err := b.tables()
+	if err != nil {
+		return err
+	}
+	captured, err := t.sumCaptures()
 	if err != nil {
 		return err
 	}
@@ -29,11 +33,53 @@ func (b *Book) Check() error {
 	if err != nil {
 		return err
 	}
-	holds, err := t.sumHolds()
+	holds, err := t.sumHolds(captured)
 	if err != nil {
 		return err
 	}
 	return t.checkAccounts(entries, holds)
+}
+
+// sumCaptures adds up what was captured of each hold, and counts the entries that there must be.
+func (t tables) sumCaptures() (map[ID]int64, error) {
+	sums := map[ID]int64{}
+	var entries int64
+	c := t.transfers.Cursor()
+	for key, value := c.First(); key != nil; key, value = c.Next() {
+		if len(key) != len(ID{}) {
+			return nil, &CorruptError{Record: fmt.Sprintf("transfer %x", key), Field: "key", Got: "something else", Want: "32 octets"}
+		}
+		tr, err := decodeTransfer(ID(key), value)
+		if err != nil {
+			return nil, err
+		}
+		id := tr.Hold
+		switch tr.Kind {
+		case KindDirect:
+			entries += 2
+			continue
+		case KindHold:
+			id = tr.ID
+		case KindCapture:
+			sums[id] += tr.Amount.Minor
+		case KindVoid:
+			sums[id] += 0 // so that a tombstone is known to have its void
+		}
+		h, found, err := t.hold(id)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, &CorruptError{Record: "hold " + id.String(), Field: "record", Got: "missing", Want: fmt.Sprintf("a hold, as transfer %v says", tr.ID)}
+		}
+		if !h.tombstone() {
+			entries += 2
+		}
+	}
+	if n := count(t.entries); n != entries {
+		return nil, differs("entries", "number", n, entries)
+	}
+	return sums, nil
 }
 
 func (t tables) sumEntries() (map[string]totals, error) {
@@ -106,7 +152,7 @@ func (t tables) checkEntry(e Entry) error {
 }
 
 // sumHolds adds up what is pending, and compares the indexes with the holds.
-func (t tables) sumHolds() (map[string]totals, error) {
+func (t tables) sumHolds(captured map[ID]int64) (map[string]totals, error) {
 	sums := map[string]totals{}
 	var open, expiring int64
 	c := t.holds.Cursor()
@@ -118,7 +164,10 @@ func (t tables) sumHolds() (map[string]totals, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.checkHold(h); err != nil {
+		if _, known := captured[h.id]; h.tombstone() && !known {
+			return nil, &CorruptError{Record: "hold " + h.id.String(), Field: "void", Got: "missing", Want: "one for a tombstone"}
+		}
+		if err := t.checkHold(h, captured[h.id]); err != nil {
 			return nil, err
 		}
 		if h.state != HoldOpen {
@@ -153,16 +202,36 @@ func count(b *bbolt.Bucket) (n int64) {
 	return n
 }
 
-func (t tables) checkHold(h holdRecord) error {
+// checkHold compares a hold with the transfer that made it, with what was captured of it, and with the indexes.
+func (t tables) checkHold(h holdRecord, captured int64) error {
 	name := "hold " + h.id.String()
-	if h.state != HoldOpen {
-		if h.remaining != 0 {
-			return differs(name, "remaining", h.remaining, 0)
-		}
-		return nil
+	tr, found, err := t.transfer(h.id)
+	switch {
+	case err != nil:
+		return err
+	case found == h.tombstone() || found && tr.Kind != KindHold:
+		return &CorruptError{Record: name, Field: "transfer", Got: "missing, or another", Want: "one that made it, but none for a tombstone"}
+	case h.debit != tr.Debit || h.credit != tr.Credit || h.currency != tr.Amount.Currency || !h.expires.Equal(tr.Expires):
+		return &CorruptError{Record: name, Field: "content", Got: "another", Want: "that of the transfer that made it"}
+	case h.amount != tr.Amount.Minor:
+		return differs(name, "amount", h.amount, tr.Amount.Minor)
+	case h.captured != captured:
+		return differs(name, "captured", h.captured, captured)
 	}
-	if h.remaining != h.amount-h.captured || h.remaining == 0 {
-		return differs(name, "remaining", h.remaining, h.amount-h.captured)
+	state, remaining := h.state, int64(0)
+	if h.state == HoldOpen {
+		remaining = h.amount - captured
+	} else if state = HoldVoided; captured > 0 {
+		state = HoldClosed
+	}
+	if h.remaining != remaining || h.state == HoldOpen && remaining <= 0 {
+		return differs(name, "remaining", h.remaining, remaining)
+	}
+	if h.state != state {
+		return &CorruptError{Record: name, Field: "state", Got: string(h.state), Want: string(state)}
+	}
+	if h.state != HoldOpen {
+		return nil
 	}
 	if string(t.open.Get(accountKey(h.debit, h.number))) != string(h.id[:]) || string(t.open.Get(accountKey(h.credit, h.number))) != string(h.id[:]) {
 		return &CorruptError{Record: name, Field: "index by account", Got: "without it", Want: "an open hold on both accounts"}

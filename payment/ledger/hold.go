@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/payca/payca/payment/money"
 )
 
@@ -78,27 +80,25 @@ func (t tables) putHold(h holdRecord) error {
 		return nil
 	}
 	for _, account := range []string{h.debit, h.credit} {
-		key := accountKey(account, h.number)
-		err := t.open.Delete(key)
-		if h.state == HoldOpen {
-			err = t.open.Put(key, h.id[:])
-		}
-		if err != nil {
+		if err := index(t.open, h.state, accountKey(account, h.number), h.id[:]); err != nil {
 			return fmt.Errorf("indexing hold %v by account: %w", h.id, err)
 		}
 	}
 	if h.expires.IsZero() {
 		return nil
 	}
-	key := expiryKey(h.expires, h.id)
-	err := t.expiry.Delete(key)
-	if h.state == HoldOpen {
-		err = t.expiry.Put(key, []byte{}) // nil would look like no key until the commit
-	}
-	if err != nil {
+	if err := index(t.expiry, h.state, expiryKey(h.expires, h.id), []byte{}); err != nil { // nil would look like no key until the commit
 		return fmt.Errorf("indexing hold %v by expiry: %w", h.id, err)
 	}
 	return nil
+}
+
+// index keeps a key while the hold is open.
+func index(b *bbolt.Bucket, s State, key, value []byte) error {
+	if s == HoldOpen {
+		return b.Put(key, value)
+	}
+	return b.Delete(key)
 }
 
 // accountKey orders what belongs to an account by posting.
