@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/payca/payca/enroll/problem"
+	"github.com/payca/payca/policy"
 )
 
 // maxChain is how many octets of a chain [FetchCertificate] reads.
@@ -45,6 +46,19 @@ func FetchCertificate(ctx context.Context, client *http.Client, baseURL, thumbpr
 	}
 	if err != nil {
 		return nil, fmt.Errorf("fetching certificate %s: %w", thumbprint, err)
+	}
+	return chain, nil
+}
+
+// FetchEncryption asks the directory at baseURL for the newest encryption certificate of a party, which comes first, and its
+// issuer's. They are not checked. A refusal is a *problem.Problem, of status 404 for a party without one.
+func FetchEncryption(ctx context.Context, client *http.Client, baseURL, party string) ([]*x509.Certificate, error) {
+	if err := policy.CheckPartyID(party); err != nil {
+		return nil, err
+	}
+	chain, err := fetchChain(ctx, client, strings.TrimSuffix(baseURL, "/")+"/certs/"+party+"/encryption")
+	if err != nil {
+		return nil, fmt.Errorf("fetching the encryption certificate of %s: %w", party, err)
 	}
 	return chain, nil
 }

@@ -8,3 +8,8 @@ import _ "embed" // the example files
 //
 //go:embed networks/school.yaml
 var SchoolNetwork []byte
+
+// SchoolOrder is orders/school-computers.json: what the school buys.
+//
+//go:embed orders/school-computers.json
+var SchoolOrder []byte

@@ -15,14 +15,18 @@ import (
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/payment"
 	"github.com/payca/payca/policy"
 )
 
 // Config says what to run.
 type Config struct {
-	Network config.Network // who takes part
-	Keep    string         // directory to leave the network in, "" for none
-	Step    func(Step)     // called after every step, in order
+	Network config.Network    // who takes part
+	Order   payment.OrderFile // what is bought
+	Confirm payment.Mode      // how the first purchase is confirmed: none or realtime; the second is the other
+	Route   string            // of the first purchase's instruction: direct or relay; the second is the other
+	Keep    string            // directory to leave the network in, "" for none
+	Step    func(Step)        // called after every step, in order
 	Logger  *slog.Logger
 }
 
@@ -47,10 +51,11 @@ func Run(ctx context.Context, cfg Config) error {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	d := &demo{cfg: cfg, cast: cast, dir: dir}
+	d.troupe, d.missing = troupeOf(cfg.Network)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, part := range []func(context.Context) error{
-		d.create, d.serve, d.register, d.enroll, d.open, d.converse, d.attack, d.revoke,
+		d.create, d.serve, d.register, d.enroll, d.open, d.converse, d.attack, d.trade, d.revoke,
 	} {
 		if err = part(ctx); err != nil {
 			break
@@ -69,8 +74,12 @@ type demo struct {
 	url      string      // of the CA
 	operator *api.Client // the first operator
 	served   chan error  // what Serve returned
-	agents   map[string]*agent
+	agents   map[string]*talker
 	line     *line // the merchant's open connection to the gateway
+	troupe   troupe
+	missing  []policy.Role // that a purchase would take
+	open2    string        // the payment that is left open
+	account  string        // the consumer's account number
 }
 
 // cast is who plays what.
@@ -195,7 +204,7 @@ func (d *demo) width() int {
 func (d *demo) identity(party string) string { return filepath.Join(d.dir, party) }
 
 func (d *demo) close() error {
-	var errs []error
+	errs := []error{d.dismiss()}
 	for _, a := range d.agents {
 		errs = append(errs, a.close())
 	}

@@ -21,9 +21,9 @@ import (
 
 // open starts the agents: the gateway listens to merchants, the bank to gateways.
 func (d *demo) open(context.Context) error {
-	d.agents = map[string]*agent{}
+	d.agents = map[string]*talker{}
 	for _, party := range []policy.Party{d.cast.merchant, d.cast.gateway, d.cast.bank} {
-		a, err := newAgent(party, d.identity(party.ID), d.cfg.Logger)
+		a, err := newTalker(party, d.identity(party.ID), d.cfg.Logger)
 		if err != nil {
 			return err
 		}
@@ -35,9 +35,9 @@ func (d *demo) open(context.Context) error {
 	return d.bank().listen(policy.Gateway, d.cfg.Logger)
 }
 
-func (d *demo) merchant() *agent { return d.agents[d.cast.merchant.ID] }
-func (d *demo) gateway() *agent  { return d.agents[d.cast.gateway.ID] }
-func (d *demo) bank() *agent     { return d.agents[d.cast.bank.ID] }
+func (d *demo) merchant() *talker { return d.agents[d.cast.merchant.ID] }
+func (d *demo) gateway() *talker  { return d.agents[d.cast.gateway.ID] }
+func (d *demo) bank() *talker     { return d.agents[d.cast.bank.ID] }
 
 // converse sends a message each way between merchant and gateway and between gateway and bank.
 func (d *demo) converse(ctx context.Context) error {
@@ -54,7 +54,7 @@ func (d *demo) converse(ctx context.Context) error {
 }
 
 // talk opens a line, sends one message, and shows whom each side saw.
-func (d *demo) talk(ctx context.Context, from, to *agent) (*line, error) {
+func (d *demo) talk(ctx context.Context, from, to *talker) (*line, error) {
 	l, err := from.dial(to, nil)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (d *demo) revoke(ctx context.Context) error {
 	}
 	why := d.gateway().refusal(err)
 	d.step("refused-new", map[string]any{"refused": true, "connection": "new", "why": why}, "%s's next connection: refused, %s", id, why)
-	return nil
+	return d.captureRefused(ctx)
 }
 
 // traceReuse notes whether the request went over a connection that was open before.

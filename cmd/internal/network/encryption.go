@@ -132,6 +132,23 @@ func (c *core) finder() server.Finder {
 	}
 }
 
+// newest finds the encryption certificate of a party that was issued last, if it is valid and not revoked.
+func (c *core) newest(ctx context.Context, party string) ([]*x509.Certificate, error) {
+	var found ca.Record
+	for record, err := range c.store.Certificates(ctx, ca.Filter{Party: party}) {
+		if err != nil {
+			return nil, fmt.Errorf("looking up the certificates of %s: %w", party, err)
+		}
+		if c.encryption(record.Profile) != nil && record.Revocation == nil && record.NotAfter.After(time.Now()) {
+			found = record
+		}
+	}
+	if found.DER == nil {
+		return nil, nil
+	}
+	return c.finder()(ctx, sha256.Sum256(found.DER))
+}
+
 // plain answers on the http listener. It is no ServeMux, which would clean the paths of OCSP requests.
 func (n *Network) plain() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

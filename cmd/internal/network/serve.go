@@ -154,7 +154,7 @@ func (n *Network) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.directory, err = server.NewDirectory(n.finder(), problems); err != nil {
+	if n.directory, err = server.NewDirectory(n.finder(), n.newest, problems); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()

@@ -24,8 +24,8 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// An agent is one party at work: it answers messages from one role and sends its own.
-type agent struct {
+// A talker is one party of the conversation: it answers messages from one role and sends its own.
+type talker struct {
 	party    policy.Party
 	source   *enroll.Source
 	checker  *ocsp.Checker
@@ -60,7 +60,7 @@ func (l *lastLine) take() string {
 
 // refusal says why the server refused. In a TLS 1.3 handshake the client learns
 // only that it did, so there the server's own words count, which may take a moment.
-func (a *agent) refusal(err error) string {
+func (a *talker) refusal(err error) string {
 	if !errors.As(err, new(*net.OpError)) {
 		return err.Error()
 	}
@@ -101,9 +101,9 @@ type message struct {
 	Saw  *seen  `json:"saw,omitempty"`
 }
 
-// newAgent opens the party's identity. Its checker asks for the status at
+// newTalker opens the party's identity. Its checker asks for the status at
 // every message, so that nothing it says is older than the message.
-func newAgent(party policy.Party, dir string, logger *slog.Logger) (*agent, error) {
+func newTalker(party policy.Party, dir string, logger *slog.Logger) (*talker, error) {
 	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: dir})
 	if err != nil {
 		return nil, err
@@ -112,11 +112,11 @@ func newAgent(party policy.Party, dir string, logger *slog.Logger) (*agent, erro
 	if err != nil {
 		return nil, err
 	}
-	return &agent{party: party, source: source, checker: checker}, nil
+	return &talker{party: party, source: source, checker: checker}, nil
 }
 
 // listen answers messages from parties of the given role on a loopback port.
-func (a *agent) listen(from policy.Role, logger *slog.Logger) error {
+func (a *talker) listen(from policy.Role, logger *slog.Logger) error {
 	conf, err := mtls.Server(a.source, mtls.AuthorizeRole(from), a.checker)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (a *agent) listen(from policy.Role, logger *slog.Logger) error {
 	return nil
 }
 
-func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
+func (a *talker) answer(w http.ResponseWriter, r *http.Request) {
 	peer, verdict, ok := mtls.PeerFrom(r.Context())
 	if !ok {
 		http.Error(w, "no identity", http.StatusUnauthorized)
@@ -145,14 +145,14 @@ func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
 
 // A line is a client's connection to another agent, kept open between messages.
 type line struct {
-	to        *agent
+	to        *talker
 	client    *http.Client
 	transport *http.Transport
 	saw       seen // whom the client saw, at the last message
 }
 
 // dial prepares a line to a server agent; certificate, if not nil, is shown in place of the agent's own.
-func (a *agent) dial(to *agent, certificate *tls.Certificate) (*line, error) {
+func (a *talker) dial(to *talker, certificate *tls.Certificate) (*line, error) {
 	l := &line{to: to}
 	conf, err := mtls.Client(a.source, mtls.AuthorizeRole(to.party.Role), mtls.StatusFunc(
 		func(ctx context.Context, leaf, issuer *x509.Certificate, staple []byte) (ocsp.Verdict, error) {
@@ -200,7 +200,7 @@ func (l *line) send(ctx context.Context, text string) (message, bool, error) {
 	return answer, reused, err
 }
 
-func (a *agent) close() error {
+func (a *talker) close() error {
 	if a.server == nil {
 		return nil
 	}
