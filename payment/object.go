@@ -84,6 +84,14 @@ func IDOf(body Body) string { return body.head().ID }
 // KindName returns the kind of a body.
 func KindName(body Body) Kind { return body.kind() }
 
+// FirstReader returns the first of the readers for whom a body is meant, "" if there is none.
+func FirstReader(body Body) string {
+	if audience := body.head().Audience; len(audience) > 0 {
+		return audience[0]
+	}
+	return ""
+}
+
 // Stamp writes the times of a body: issued now, expired after life. A time of expiry that is set already stays.
 func Stamp(body Body, now time.Time, life time.Duration) {
 	h := body.head()

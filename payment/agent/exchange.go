@@ -74,11 +74,11 @@ func (x *Exchange) Sealed(id string, m Message, kind payment.Kind) (payment.Seal
 	return sealed, nil
 }
 
-// MadeSealed remembers a sealed object that the agent made.
-func (x *Exchange) MadeSealed(id string, kind payment.Kind, sealed payment.Sealed) {
+// MadeSealed remembers an object that the agent sealed to a party.
+func (x *Exchange) MadeSealed(id string, kind payment.Kind, sealed payment.Sealed, recipient string) {
 	to, _ := payment.SealedTo(kind, sealed) // it was made here
 	x.records = append(x.records, Record{
-		Payment: id, Kind: kind, Direction: Made, SealedTo: to, Peer: x.peer, Time: x.agent.Now(), Object: string(sealed),
+		Payment: id, Kind: kind, Direction: Made, SealedTo: to, Peer: recipient, Time: x.agent.Now(), Object: string(sealed),
 	})
 }
 
@@ -94,7 +94,7 @@ func (x *Exchange) Sign(body payment.Body, life time.Duration) (payment.Object, 
 		return "", err
 	}
 	x.records = append(x.records, Record{
-		Payment: payment.IDOf(body), Kind: payment.KindName(body), Direction: Made, Signer: x.agent.uri, Peer: x.peer,
+		Payment: payment.IDOf(body), Kind: payment.KindName(body), Direction: Made, Signer: x.agent.uri, Peer: payment.FirstReader(body),
 		Time: x.agent.Now(), Object: string(object),
 	})
 	return object, nil

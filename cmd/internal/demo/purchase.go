@@ -221,6 +221,12 @@ func (d *demo) settle(ctx context.Context, id string) error {
 	if err := c.Delivered(ctx, id, "complete"); err != nil {
 		return err
 	}
+	if v, err = c.Await(ctx, id, 0); err != nil { // the bank's word that the money moved is for the consumer too
+		return err
+	}
+	if len(v.Objects[string(payment.KindTransferred)]) != 1 {
+		return fmt.Errorf("the consumer got %d signed transfers, want 1", len(v.Objects[string(payment.KindTransferred)]))
+	}
 	d.step("deliver", map[string]any{"payment": id}, "%s signs for the goods", d.player(policy.Consumer).ID)
 	return d.audit(ctx, id)
 }

@@ -123,7 +123,7 @@ func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
 	if err != nil {
 		return err
 	}
-	x.MadeSealed(p.ID, payment.KindInstruction, sealed)
+	x.MadeSealed(p.ID, payment.KindInstruction, sealed, o.Gateway)
 	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
 		p.Mode, p.Route, p.Issuer, p.Dual, p.Sealed = choice.Mode, choice.Route, link.Issuer, dual.Digest(), sealed.Digest()
 		return errors.Join(p.Move(payment.Requested, c.Now()), tx.Keep(x))

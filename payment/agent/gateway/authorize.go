@@ -130,7 +130,7 @@ func (g *Gateway) ask(ctx context.Context, c *agent.Call, p *record, in *account
 	if err != nil {
 		return err
 	}
-	c.MadeSealed(p.ID, payment.KindInstruction, again)
+	c.MadeSealed(p.ID, payment.KindInstruction, again, issuer)
 	return g.change(ctx, p.ID, func(tx *agent.Tx, p *record) error {
 		p.Issuer, p.Sealed, p.Instruction, p.Auth, p.Begun = issuer, sealed, again.Digest(), object.Digest(), g.Now()
 		return errors.Join(

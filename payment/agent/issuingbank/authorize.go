@@ -164,7 +164,7 @@ func (b *Bank) approve(ctx context.Context, c *agent.Call, r *review) (agent.Mes
 		}
 		a.Expect = sealed.Digest()
 		reply[payment.KindExpect] = string(sealed)
-		x.MadeSealed(a.ID, payment.KindExpect, sealed)
+		x.MadeSealed(a.ID, payment.KindExpect, sealed, b.cfg.Confirmer)
 	}
 	object, err := x.Sign(a, objectLife)
 	if err != nil {
