@@ -119,7 +119,7 @@ func below(dir string, packages ...string) bool {
 }
 
 // isCA reports whether dir is the authority or what stands on it. The log does not: agents keep one too.
-func isCA(dir string) bool { return below(dir, "ca") && dir != "ca/audit" }
+func isCA(dir string) bool { return below(dir, "ca") && dir != "ca/audit" && dir != "ca/boltlog" }
 
 // each lists the imports that are wrong, as sentences for the report.
 func each(sources []source, wrong func(s source, imported string) bool) []string {

@@ -39,9 +39,16 @@ func mapError(err error) *problem.Error {
 		if status == 0 {
 			status = http.StatusUnprocessableEntity
 		}
-		return &problem.Error{Status: status, Name: string(r.Code), Detail: r.Error(), Err: err}
+		detail := r.Error()
+		if status >= http.StatusInternalServerError { // where others are, and what they said, is for the log
+			detail = payment.Refuse(r.Code, r.Field, r.Got, r.Want).Error()
+		}
+		return &problem.Error{Status: status, Name: string(r.Code), Detail: detail, Err: err}
 	}
 	if p, ok := errors.AsType[*problem.Problem](err); ok { // of a peer that had to be asked
+		if p.Name() == string(payment.Unavailable) || p.Name() == string(payment.StatusUnknown) {
+			return &problem.Error{Status: p.Status, Name: p.Name(), Detail: p.Detail, Err: err}
+		}
 		if p.Status >= http.StatusInternalServerError || p.Name() == "" {
 			return &problem.Error{Status: http.StatusServiceUnavailable, Name: string(payment.Unavailable), Detail: "another party that is needed failed; ask again", Err: err}
 		}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/payca/payca/ca/audit"
@@ -330,6 +331,6 @@ type lines struct{ logger *slog.Logger }
 
 // Write implements io.Writer.
 func (l *lines) Write(p []byte) (int, error) {
-	l.logger.LogAttrs(context.Background(), slog.LevelInfo, "connection refused", slog.String("err", string(p)))
+	l.logger.LogAttrs(context.Background(), slog.LevelInfo, "connection refused", slog.String("err", strings.TrimSpace(string(p))))
 	return len(p), nil
 }

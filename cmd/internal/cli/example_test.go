@@ -18,6 +18,13 @@ var elsewhere = map[string]string{
 	"payca party add": "network.txtar", "payca party list": "network.txtar", "payca party show": "network.txtar",
 	"payca token create": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar",
 	"payca audit list": "network.txtar", "payca audit verify": "network.txtar", "payca demo": "demo.txtar",
+
+	"payca agent": "agents.txtar", "payca agent invite": "agents.txtar", "payca trace": "agents.txtar",
+	"payca pay link": "agents.txtar", "payca pay catalogue": "agents.txtar", "payca pay order": "agents.txtar", "payca pay amend": "agents.txtar",
+	"payca pay refresh": "agents.txtar", "payca pay accept": "agents.txtar", "payca pay send": "agents.txtar", "payca pay confirm": "agents.txtar",
+	"payca pay delivered": "agents.txtar", "payca pay show": "agents.txtar", "payca pay balance": "agents.txtar",
+	"payca sell onboard": "agents.txtar", "payca sell list": "agents.txtar", "payca sell show": "agents.txtar", "payca sell revise": "agents.txtar",
+	"payca sell ship": "agents.txtar", "payca sell capture": "agents.txtar", "payca sell void": "agents.txtar", "payca sell balance": "agents.txtar",
 }
 
 // scripts is where the scripts are.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/payment"
 	"github.com/payca/payca/policy"
 )
 
@@ -54,6 +55,8 @@ func explain(err error) error {
 	var refusal *problem.Problem
 	var call *url.Error
 	switch {
+	case errors.As(err, &refusal) && refusal.Name() == string(payment.Unavailable):
+		return fail(ExitFailure, err, "start that agent, and give the command again: nothing is done twice")
 	case errors.As(err, &refusal) && refusal.Status >= 500:
 		return fail(ExitFailure, err, "the CA's log has the cause, under "+refusal.Instance)
 	case errors.As(err, &refusal):

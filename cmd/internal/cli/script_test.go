@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txtar. A script finds the fixed certificates in $PKI and
-// the networks in $NETWORKS, and two free ports in $HTTPS and $HTTP; "code N COMMAND" runs a command that must end with exit code N.
+// the networks in $NETWORKS, orders in $ORDERS, and two free ports in $HTTPS and $HTTP; "code N COMMAND" runs a command that must end with exit code N.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", "..", "..", "testdata"))
@@ -43,9 +43,10 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("PKI", filepath.Join(root, "pki"))
 			env.Setenv("NETWORKS", filepath.Join(root, "networks"))
+			env.Setenv("ORDERS", filepath.Join(root, "orders"))
 			return freePorts(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent},
 	})
 }
 
@@ -103,6 +104,18 @@ func readyNetwork(ts *testscript.TestScript, neg bool, args []string) {
 	conf, err := config.Load(filepath.Join(ts.MkAbs(args[0]), config.FileName))
 	ts.Check(err)
 	_, port, err := net.SplitHostPort(conf.Listen.HTTPS)
+	ts.Check(err)
+	ready(ts, false, []string{port})
+}
+
+// readyAgent runs "ready-agent FILE": it waits until the agent of that configuration answers.
+func readyAgent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready-agent FILE")
+	}
+	conf, err := config.LoadAgent(ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(conf.Listen)
 	ts.Check(err)
 	ready(ts, false, []string{port})
 }

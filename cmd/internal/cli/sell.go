@@ -46,15 +46,15 @@ func newSellCommand(a *app) *cobra.Command {
 		return c, o
 	}
 	const target = "  ID  of the payment"
-	verb("onboard TOKEN", "Get a payout account with the token of the acquiring bank", "  TOKEN  what payca agent invite printed", "onboard TOKEN", (*sellOptions).onboard, exactly("TOKEN"))
+	verb("onboard TOKEN", "Get a payout account with the token of the acquiring bank", "  TOKEN  what payca agent invite printed", "onboard $TOKEN", (*sellOptions).onboard, exactly("TOKEN"))
 	verb("list", "List all sales", "The oldest comes first.", "list", (*sellOptions).list, atMost(0))
-	verb("show ID", "Show one sale", target, "show ID", (*sellOptions).show, exactly("ID"))
-	verb("revise ID FILE", "Offer other terms, which the consumer must accept", target+"\n  FILE  order in JSON", "revise ID order.json", (*sellOptions).revise, exactly("ID", "FILE"))
-	verb("ship ID", "Note that the goods have left, and capture if nothing was captured yet", target, "ship ID", (*sellOptions).ship, exactly("ID"))
-	capture, o := verb("capture ID", "Capture a part of a payment, or all that is left", target, "capture ID --amount 100.00", (*sellOptions).capture, exactly("ID"))
+	verb("show ID", "Show one sale", target, "show $ID", (*sellOptions).show, exactly("ID"))
+	verb("revise ID FILE", "Offer other terms, which the consumer must accept", target+"\n  FILE  order in JSON", "revise $ID order.json", (*sellOptions).revise, exactly("ID", "FILE"))
+	verb("ship ID", "Note that the goods have left, and capture if nothing was captured yet", target, "ship $ID", (*sellOptions).ship, exactly("ID"))
+	capture, o := verb("capture ID", "Capture a part of a payment, or all that is left", target, "capture $ID --amount 100.00", (*sellOptions).capture, exactly("ID"))
 	capture.Flags().StringVar(&o.amount, "amount", "", "how much (default: all that is left)")
 	capture.Flags().BoolVar(&o.final, "final", false, "release the rest")
-	void, o := verb("void ID", "Give up a payment of which nothing was captured", target, "void ID --reason 'out of stock'", (*sellOptions).void, exactly("ID"))
+	void, o := verb("void ID", "Give up a payment of which nothing was captured", target, "void $ID --reason sold-out", (*sellOptions).void, exactly("ID"))
 	void.Flags().StringVar(&o.reason, "reason", "given up by the merchant", "why")
 	verb("balance", "Show the account at the acquiring bank", "The bank tells what was paid, less its fee.", "balance", (*sellOptions).balance, atMost(0))
 	return cmd

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/payca/payca/ca/boltlog"
 	"github.com/payca/payca/cmd/internal/agents"
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/payment"
@@ -30,7 +29,7 @@ records: those of --dir/agents, running or not, or those that --config names. An
 object that several agents have is listed once, with all of them.
 
   ID  of the payment`,
-		Example: "  payca trace 01a20780-7865-710e-a450-db3b9d36a0aa --dir network",
+		Example: "  payca trace $ID",
 		Args:    exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.trace(cmd.Context(), args[0], files)
@@ -92,24 +91,20 @@ func (a *app) traceOf(ctx context.Context, file, id string) ([]agent.TraceEntry,
 		return nil, err
 	}
 	dir := conf.Path(conf.Data)
-	records, err := agent.ReadStore(filepath.Join(dir, agent.StoreFile), id)
-	var locked *boltlog.LockedError
-	switch {
-	case errors.As(err, &locked):
-		client, err := agent.DialControl(dir)
-		if err != nil {
-			return nil, err
-		}
+	if client, err := agent.DialControl(dir); err == nil {
 		var entries []agent.TraceEntry
-		err = agent.CallControl(ctx, client, "/trace", map[string]string{"id": id}, &entries)
+		err := agent.CallControl(ctx, client, "/trace", map[string]string{"id": id}, &entries)
 		if agent.CodeOf(err) == payment.NotFound {
 			return nil, nil
 		}
 		return entries, explain(err)
-	case errors.Is(err, fs.ErrNotExist):
+	}
+	records, err := agent.ReadStore(filepath.Join(dir, agent.StoreFile), id)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // it has never run
-	case err != nil:
-		return nil, err
+	}
+	if err != nil {
+		return nil, explainAgent(err)
 	}
 	return agent.TraceOf(identity.String(), records), nil
 }

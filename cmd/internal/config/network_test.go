@@ -17,8 +17,8 @@ func TestTheSampleNetworksHaveOnePartyOfEachPayingRole(t *testing.T) {
 		parties   int
 		merchants []string
 	}{
-		"school.yaml": {"pay.school.example", 5, []string{"shop1"}},
-		"harbor.yaml": {"pay.harbor.example", 6, []string{"chandler-north", "chandler-south"}},
+		"school.yaml": {"pay.school.example", 6, []string{"shop1"}},
+		"harbor.yaml": {"pay.harbor.example", 7, []string{"chandler-north", "chandler-south"}},
 	} {
 		n, err := config.LoadNetwork(filepath.Join(dir, file))
 		if err != nil {
@@ -31,7 +31,7 @@ func TestTheSampleNetworksHaveOnePartyOfEachPayingRole(t *testing.T) {
 		if n.Name != want.name || len(n.Parties) != want.parties || strings.Join(byRole[policy.Merchant], " ") != strings.Join(want.merchants, " ") {
 			t.Errorf("%s: got %s with %v, want %+v", file, n.Name, byRole, want)
 		}
-		for _, role := range []policy.Role{policy.Consumer, policy.Gateway, policy.AcquiringBank, policy.IssuingBank} {
+		for _, role := range []policy.Role{policy.Consumer, policy.Gateway, policy.AcquiringBank, policy.IssuingBank, policy.Confirmer} {
 			if len(byRole[role]) != 1 {
 				t.Errorf("%s: got %d of role %s, want 1", file, len(byRole[role]), role)
 			}
