@@ -35,6 +35,18 @@ type troupe struct {
 // players are the roles that a purchase takes.
 var players = []policy.Role{policy.Confirmer, policy.IssuingBank, policy.AcquiringBank, policy.Gateway, policy.Merchant, policy.Consumer}
 
+// withConfirmer adds a confirmer to a network that has none, as the purchase takes one.
+func withConfirmer(n config.Network) config.Network {
+	const id = "confirmer"
+	if slices.ContainsFunc(n.Parties, func(p policy.Party) bool { return p.Role == policy.Confirmer || p.ID == id }) {
+		return n
+	}
+	n.Parties = append(slices.Clone(n.Parties), policy.Party{
+		ID: id, Role: policy.Confirmer, Name: "Payment Confirmation System", DNSNames: []string{"confirmer.test"},
+	})
+	return n
+}
+
 // troupeOf finds who plays what; missing lists the roles that the network has no party for.
 func troupeOf(file config.Network) (t troupe, missing []policy.Role) {
 	t = troupe{cast: map[policy.Role]policy.Party{}, addresses: map[string]string{}, listeners: map[string]net.Listener{}, running: map[policy.Role]*agents.Running{}}

@@ -39,6 +39,7 @@ type Step struct {
 
 // Run runs the demo and returns nil only if every step did what it should.
 func Run(ctx context.Context, cfg Config) error {
+	cfg.Network = withConfirmer(cfg.Network)
 	cast, err := castOf(cfg.Network)
 	if err != nil {
 		return err
