@@ -12,8 +12,8 @@ func NewID(now time.Time) string {
 	var b [16]byte
 	rand.Read(b[6:]) // never fails
 	ms := uint64(now.UnixMilli())
-	binary.BigEndian.PutUint16(b[:2], uint16(ms>>32)) //nolint:gosec // 48 bits are what the format has
-	binary.BigEndian.PutUint32(b[2:6], uint32(ms))    //nolint:gosec // the lower half
+	binary.BigEndian.PutUint16(b[:2], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:6], uint32(ms))
 	b[6], b[8] = b[6]&0x0f|0x70, b[8]&0x3f|0x80
 	var text [36]byte
 	hex.Encode(text[:8], b[:4])

@@ -108,7 +108,7 @@ func agree(own *ecdh.PrivateKey, other *ecdh.PublicKey) (cipher.AEAD, error) {
 // concatKDF derives 256 bits (RFC 7518 section 4.6.2, NIST SP 800-56A section 5.8.1).
 func concatKDF(z []byte, algorithm string, apu, apv []byte) [32]byte {
 	field := func(b, data []byte) []byte {
-		return append(binary.BigEndian.AppendUint32(b, uint32(len(data))), data...) //nolint:gosec // a few octets
+		return append(binary.BigEndian.AppendUint32(b, uint32(len(data))), data...)
 	}
 	b := append([]byte{0, 0, 0, 1}, z...)
 	b = field(b, []byte(algorithm))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -60,12 +61,20 @@ func DialControl(dir string) (*http.Client, error) {
 	}}}, nil
 }
 
-func (a *Agent) listenControl() (net.Listener, error) {
+// maxSocket is how long the path of a Unix socket may be (unix(7)).
+const maxSocket = 107
+
+// listenControl is nil where the path of the agent's directory is too long for a socket.
+func (a *Agent) listenControl(ctx context.Context) (net.Listener, error) {
 	path := filepath.Join(a.cfg.Dir, controlFile)
+	if len(path) > maxSocket {
+		a.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "no control socket: the path of the directory is too long", slog.Int("size", len(path)))
+		return nil, nil
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err // the lock on the store says that no other agent has it
 	}
-	l, err := net.Listen("unix", path)
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}

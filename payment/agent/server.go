@@ -133,11 +133,12 @@ func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx contex
 		if err := c.readBody(w, r); err != nil {
 			return err
 		}
-		if _, busy := a.inFlight.LoadOrStore(c.Key, struct{}{}); busy {
+		mine := c.URI + "\x00" + c.Key
+		if _, busy := a.inFlight.LoadOrStore(mine, struct{}{}); busy {
 			w.Header().Set("Retry-After", "1")
 			return payment.Refuse(payment.InFlight, "operation", c.Key, "to wait until the same request is answered")
 		}
-		defer a.inFlight.Delete(c.Key)
+		defer a.inFlight.Delete(mine)
 		if stored, err := a.replay(c); err != nil {
 			return err
 		} else if stored != nil {
@@ -304,11 +305,13 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 		conf.NextProtos = []string{"http/1.1"}
 		serve(a.Handler(), tls.NewListener(listener, conf))
 	}
-	control, err := a.listenControl()
+	control, err := a.listenControl(ctx)
 	if err != nil {
 		return err
 	}
-	serve(a.control, control)
+	if control != nil {
+		serve(a.control, control)
+	}
 	running++
 	go func() { ended <- a.jobs.run(ctx) }()
 	err = nil

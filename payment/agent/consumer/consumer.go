@@ -52,20 +52,21 @@ func New(cfg Config) (*Consumer, error) {
 // A purchase is what a consumer keeps of a payment, under purchase/ID.
 type purchase struct {
 	payment.Progress
-	Merchant string        `json:"merchant"`
-	Order    string        `json:"order"`
-	Terms    payment.Terms `json:"terms"` // what was asked for last
-	Rev      int64         `json:"rev"`
-	Offer    string        `json:"offer"` // digest of the newest
-	Gateway  string        `json:"gateway"`
-	Issuer   string        `json:"issuer,omitempty"`
-	Route    string        `json:"route,omitempty"`
-	Dual     string        `json:"dual,omitempty"`
-	Sealed   string        `json:"sealed,omitempty"` // the instruction
-	AuthRes  string        `json:"authres,omitempty"`
-	Confirm  string        `json:"confirm,omitempty"`
-	Receipt  string        `json:"receipt,omitempty"`
-	Reason   string        `json:"reason,omitempty"`
+	Merchant string            `json:"merchant"`
+	Order    string            `json:"order"`
+	Terms    payment.Terms     `json:"terms"` // what was asked for last
+	Rev      int64             `json:"rev"`
+	Offer    string            `json:"offer"` // digest of the newest
+	Gateway  string            `json:"gateway"`
+	Issuer   string            `json:"issuer,omitempty"`
+	Route    string            `json:"route,omitempty"`
+	Dual     string            `json:"dual,omitempty"`
+	Sealed   string            `json:"sealed,omitempty"` // the instruction
+	AuthRes  string            `json:"authres,omitempty"`
+	Confirm  string            `json:"confirm,omitempty"`
+	Receipt  string            `json:"receipt,omitempty"`
+	Signed   map[string]string `json:"signed,omitempty"` // digests of answers and of the word that the goods came, by operation
+	Reason   string            `json:"reason,omitempty"`
 }
 
 func name(id string) string { return "purchase/" + id }
@@ -244,4 +245,27 @@ func (c *Consumer) Catalogue(ctx context.Context, merchant string) (agent.Catalo
 	var reply agent.Catalogue
 	err := c.Fetch(ctx, merchant, "/catalogue", 0, &reply)
 	return reply, err
+}
+
+// once signs a body for an operation, or returns what was signed for it before: a repeated operation has the same bytes.
+func (c *Consumer) once(ctx context.Context, p *purchase, operation, to string, body payment.Body) (object string, err error) {
+	if digest := p.Signed[operation]; digest != "" {
+		err = c.Read(func(tx *agent.Tx) error {
+			object, err = tx.Object(p.ID, digest)
+			return err
+		})
+		return object, err
+	}
+	x := c.Exchange(to)
+	signed, err := x.Sign(body, objectLife)
+	if err != nil {
+		return "", err
+	}
+	return string(signed), c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
+		if p.Signed == nil {
+			p.Signed = map[string]string{}
+		}
+		p.Signed[operation] = signed.Digest()
+		return tx.Keep(x)
+	})
 }

@@ -229,17 +229,17 @@ func (c *Consumer) answer(ctx context.Context, p *purchase, confirmer string, n 
 	if n.Amount != p.Amount || n.Merchant != p.Merchant {
 		return nil, payment.Refuse(payment.AmountMismatch, "confirmation", n.Amount.String()+" to "+n.Merchant, p.Amount.String()+" to "+p.Merchant+", as signed")
 	}
-	x := c.Exchange(confirmer)
-	object, err := x.Sign(&payment.Answer{
+	const tries = 3
+	reply, key := agent.Message{}, agent.Key(p.ID, "answer", tries-n.Tries+1)
+	object, err := c.once(ctx, p, key, confirmer, &payment.Answer{
 		Head:     payment.Head{ID: p.ID, Audience: []string{confirmer}, Amount: &p.Amount, Ref: n.AuthRes},
 		Merchant: p.Merchant, Code: payment.EncodeMAC(mac), Channel: "online",
-	}, objectLife)
+	})
 	if err != nil {
 		return nil, err
 	}
-	const tries = 3
-	reply, number := agent.Message{}, tries-n.Tries+1
-	if err := c.Send(ctx, confirmer, "/confirmations/"+p.ID+"/answer", agent.Key(p.ID, "answer", number), agent.Message{payment.KindAnswer: string(object)}, &reply); err != nil {
+	x := c.Exchange(confirmer)
+	if err := c.Send(ctx, confirmer, "/confirmations/"+p.ID+"/answer", key, agent.Message{payment.KindAnswer: object}, &reply); err != nil {
 		return nil, err
 	}
 	var m payment.Confirmation
@@ -333,15 +333,12 @@ func (c *Consumer) Delivered(ctx context.Context, id, what string) error {
 	if p.Receipt == "" {
 		return payment.Refuse(payment.BadState, "payment "+id, "without a receipt", "one with a receipt, to sign for the goods")
 	}
-	x := c.Exchange(p.Merchant)
-	object, err := x.Sign(&payment.Delivered{
+	key := agent.Key(id, "delivered", 1)
+	object, err := c.once(ctx, p, key, p.Merchant, &payment.Delivered{
 		Head: payment.Head{ID: id, Audience: []string{p.Merchant}, Ref: p.Receipt}, OIH: c.oih(p), What: what, Delivered: c.Now().Unix(),
-	}, objectLife)
+	})
 	if err != nil {
 		return err
 	}
-	if err := c.Send(ctx, p.Merchant, "/orders/"+id+"/delivered", agent.Key(id, "delivered", 1), agent.Message{payment.KindDelivered: string(object)}, nil); err != nil {
-		return err
-	}
-	return c.Write(ctx, func(tx *agent.Tx) error { return tx.Keep(x) })
+	return c.Send(ctx, p.Merchant, "/orders/"+id+"/delivered", key, agent.Message{payment.KindDelivered: object}, nil)
 }

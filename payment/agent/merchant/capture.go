@@ -140,14 +140,12 @@ func (m *Merchant) Void(ctx context.Context, id, reason string) (agent.View, err
 	if s.State != payment.Opened || len(s.Parts) > 0 {
 		return agent.View{}, payment.Refuse(payment.BadState, "payment "+id, string(s.State), string(payment.Opened)+" and nothing captured")
 	}
-	ref := s.AuthRes
-	void := &payment.Void{Head: payment.Head{ID: id, Audience: []string{m.cfg.Gateway}, Ref: ref}, Reason: reason}
-	object, err := x.Sign(void, objectLife)
+	object, err := m.voidOf(ctx, x, s, reason)
 	if err != nil {
 		return agent.View{}, err
 	}
 	reply := agent.Message{}
-	if err := m.Send(ctx, m.cfg.Gateway, "/payments/"+id+"/void", agent.Key(id, "void", 1), agent.Message{payment.KindVoid: string(object)}, &reply); err != nil {
+	if err := m.Send(ctx, m.cfg.Gateway, "/payments/"+id+"/void", agent.Key(id, "void", 1), agent.Message{payment.KindVoid: object}, &reply); err != nil {
 		return agent.View{}, err
 	}
 	var voided payment.Voided
@@ -165,6 +163,26 @@ func (m *Merchant) Void(ctx context.Context, id, reason string) (agent.View, err
 		return agent.View{}, err
 	}
 	return m.view(s)
+}
+
+// voidOf signs a void, or returns the one that was signed before: a repeated operation has the same bytes.
+func (m *Merchant) voidOf(ctx context.Context, x *agent.Exchange, s *sale, reason string) (object string, err error) {
+	if s.Void == "" {
+		void := &payment.Void{Head: payment.Head{ID: s.ID, Audience: []string{m.cfg.Gateway}, Ref: s.AuthRes}, Reason: reason}
+		signed, err := x.Sign(void, objectLife)
+		if err != nil {
+			return "", err
+		}
+		return string(signed), m.change(ctx, s.ID, func(tx *agent.Tx, s *sale) error {
+			s.Void = signed.Digest()
+			return tx.Keep(x)
+		})
+	}
+	err = m.Read(func(tx *agent.Tx) error {
+		object, err = tx.Object(s.ID, s.Void)
+		return err
+	})
+	return object, err
 }
 
 // Onboard redeems a token of the acquiring bank for a payout account.

@@ -88,6 +88,7 @@ type sale struct {
 	Result    string        `json:"result,omitempty"`
 	Receipt   string        `json:"receipt,omitempty"`
 	Delivered string        `json:"delivered,omitempty"`
+	Void      string        `json:"void,omitempty"`
 	Issuer    string        `json:"issuer,omitempty"` // who approved
 	Shipped   time.Time     `json:"shipped,omitzero"`
 	Relay     bool          `json:"relay,omitempty"` // the instruction came through here
