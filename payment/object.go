@@ -289,6 +289,16 @@ func KindOf(object Object) (kind Kind, thumbprint string) {
 	return p.kind, p.kid
 }
 
+// Payload returns the payload of an object as it claims to be, before anything is verified; nil if the object is
+// malformed.
+func Payload(object Object) []byte {
+	p, err := split(object)
+	if err != nil {
+		return nil
+	}
+	return p.payload
+}
+
 // verify checks the signature with the key of a signer who may sign.
 func verify(p parsed, peer *policy.Peer) error {
 	key, ok := peer.Leaf.PublicKey.(*ecdsa.PublicKey)

@@ -31,11 +31,11 @@ type inspectOptions struct {
 func (a *app) inspectCommand() *cobra.Command {
 	return a.newCommand(&cobra.Command{
 		Use:   "inspect FILE",
-		Short: "Show a certificate, request, CRL, OCSP message, token or key, readable",
+		Short: "Show a certificate, request, CRL, OCSP message, token, key or payment object, readable",
 		Long: `Shows what a file holds, without judging it: payca verify does that.
 
 FILE is PEM, DER or base64: a certificate or a chain, a certificate request, a CRL, an OCSP
-request or response, an enrollment token, or a key; "-" is standard input. Of a private key only
+request or response, an enrollment token, a key, or an object of a payment; "-" is standard input. Of a private key only
 its kind and public key are shown, of a token no signature.`,
 		Example: "  payca inspect cert.pem",
 	}, &inspectOptions{app: a})
@@ -97,7 +97,7 @@ func (o *inspectOptions) read() ([]byte, error) {
 var looksLikeToken = regexp.MustCompile(`^eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]*$`)
 
 // errNothingKnown says that the bytes are none of what inspect reads.
-var errNothingKnown = errors.New("want a certificate, request, CRL, OCSP message, token or key, in PEM, DER or base64")
+var errNothingKnown = errors.New("want a certificate, request, CRL, OCSP message, token, key or payment object, in PEM, DER, base64 or compact form")
 
 // inspect finds out what data is. It returns one object or more, or an error.
 func inspect(data []byte) ([]*object, error) {
@@ -106,6 +106,9 @@ func inspect(data []byte) ([]*object, error) {
 	}
 	text := bytes.TrimSpace(data)
 	if looksLikeToken.Match(text) {
+		if o, err := inspectPayment(string(text)); o != nil || err != nil {
+			return []*object{o}, err
+		}
 		token, err := inspectToken(string(text))
 		if err != nil {
 			return nil, err

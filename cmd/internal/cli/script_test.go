@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/payca/payca/cmd/internal/cli"
 	"github.com/payca/payca/cmd/internal/config"
+	"github.com/payca/payca/payment/agent"
 )
 
 // update rewrites the golden files within the scripts: go test ./cmd/internal/cli -update.
@@ -46,7 +48,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ORDERS", filepath.Join(root, "orders"))
 			return freePorts(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects},
 	})
 }
 
@@ -118,6 +120,20 @@ func readyAgent(ts *testscript.TestScript, neg bool, args []string) {
 	_, port, err := net.SplitHostPort(conf.Listen)
 	ts.Check(err)
 	ready(ts, false, []string{port})
+}
+
+// objects runs "objects VIEW KIND FILE": it writes the newest object of a kind in the JSON of a payment to a file.
+func objects(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: objects VIEW KIND FILE")
+	}
+	var view agent.View
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &view))
+	list := view.Objects[args[1]]
+	if len(list) == 0 {
+		ts.Fatalf("no %s in %s", args[1], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(list[len(list)-1]), 0o600))
 }
 
 // fields runs "fields VAR FILE N": it puts the Nth word of the file, from 0, into VAR.
