@@ -63,6 +63,7 @@ type purchase struct {
 	Dual     string        `json:"dual,omitempty"`
 	Sealed   string        `json:"sealed,omitempty"` // the instruction
 	AuthRes  string        `json:"authres,omitempty"`
+	Answer   *answer       `json:"answer,omitempty"` // to the confirmer
 	Confirm  string        `json:"confirm,omitempty"`
 	Receipt  string        `json:"receipt,omitempty"`
 	Reason   string        `json:"reason,omitempty"`
@@ -219,9 +220,29 @@ func (c *Consumer) offered(ctx context.Context, p *purchase, reply agent.Message
 	if before, err := c.offer(ctx, p); err == nil {
 		result.Since = payment.Diff(before.Terms, o.Terms)
 	}
-	p.Progress = payment.Progress{ID: o.ID, State: payment.Offered, Amount: o.Sum(), Changed: c.Now()}
-	p.Rev, p.Offer, p.Gateway = o.Rev, object.Digest(), o.Gateway
-	return result, c.Write(ctx, func(tx *agent.Tx) error { return errors.Join(tx.Keep(x), tx.Put(name(p.ID), p)) })
+	next := purchase{Merchant: p.Merchant, Order: p.Order, Terms: p.Terms, Rev: o.Rev, Offer: object.Digest(), Gateway: o.Gateway}
+	next.Progress = payment.Progress{ID: o.ID, State: payment.Offered, Amount: o.Sum(), Changed: c.Now()}
+	return result, c.Write(ctx, func(tx *agent.Tx) error { return errors.Join(next.keep(tx), tx.Keep(x)) })
+}
+
+// keep keeps a purchase with a new offer, which takes the place of older ones and of what was signed for them: a merchant
+// that offers again has not accepted. An offer that is known already changes nothing.
+func (p *purchase) keep(tx *agent.Tx) error {
+	var now purchase
+	err := tx.Get(name(p.ID), &now)
+	switch {
+	case errors.Is(err, agent.ErrNotFound):
+	case err != nil:
+		return err
+	case now.Offer == p.Offer:
+		now.Terms = p.Terms
+		return tx.Put(name(p.ID), now)
+	case now.State != payment.Offered && now.State != payment.Requested:
+		return payment.Refuse(payment.BadState, "payment "+p.ID, string(now.State), string(payment.Offered)+", for another offer")
+	case p.Rev <= now.Rev:
+		return payment.Refuse(payment.OfferSuperseded, "offer.rev", fmt.Sprint(p.Rev), fmt.Sprintf("one that follows %d", now.Rev))
+	}
+	return tx.Put(name(p.ID), p)
 }
 
 // offer reads the newest offer that is kept.
