@@ -147,7 +147,7 @@ func (p *Progress) Finish(seq int64, state string, now time.Time) error {
 		return Refuse(BadState, "capture "+strconv.FormatInt(seq, 10), part.State, CaptureRequested)
 	}
 	part.State, part.Time, p.Changed = state, now, now
-	if state == CaptureTransferred && (part.Final || p.Captured() == p.Amount) {
+	if state == CaptureTransferred && p.State != Closed && (part.Final || p.Captured() == p.Amount) {
 		return p.Move(Closed, now)
 	}
 	return nil

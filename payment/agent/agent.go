@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,8 +60,13 @@ type Config struct {
 	Timeout   time.Duration    // of one call to a peer; 0 for 5 s
 	Now       func() time.Time // nil for time.Now
 	Logger    *slog.Logger     // nil for none
-	// Fail, if not nil, is called at named points, "gateway.authorised" and so on; tests stop the process there.
+	// Fail, if not nil, is called at named points; tests stop the process there. Beside those that the roles name,
+	// "gateway.authorised" and so on, every agent has ROLE.committed after each commit, ROLE.sending.OPERATION before and
+	// ROLE.sent.OPERATION after each call of a peer, and ROLE.answering.OPERATION before each reply.
 	Fail func(point string)
+	// Serving and Calling, if not nil, stand before the agent's endpoints and its calls. Tests record there what passes.
+	Serving func(http.Handler) http.Handler
+	Calling func(http.RoundTripper) http.RoundTripper
 	// NoSync leaves commits to the operating system. For measuring alone.
 	NoSync bool
 	// BeforeCommit is as in boltlog.Config. For tests.
@@ -212,6 +218,18 @@ func (a *Agent) Reached(point string) {
 	if a.cfg.Fail != nil {
 		a.cfg.Fail(point)
 	}
+}
+
+// reached marks a point that every agent has; key is that of an operation, or "".
+func (a *Agent) reached(what, key string) {
+	if a.cfg.Fail == nil {
+		return
+	}
+	point := strings.ReplaceAll(string(a.self.Role), "-", "") + "." + what
+	if parts := strings.Split(key, "/"); len(parts) > 1 {
+		point += "." + parts[1]
+	}
+	a.cfg.Fail(point)
 }
 
 // Identity reads a party's identity URI; it must be of this network and, if there are any, in one of the roles.

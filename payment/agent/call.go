@@ -78,7 +78,11 @@ func (a *Agent) newLine(peer Peer) (*line, error) {
 			return new(net.Dialer).DialContext(ctx, network, peer.Address)
 		})
 	}
-	return &line{transport: t, client: &http.Client{Transport: t}}, nil
+	l := &line{transport: t, client: &http.Client{Transport: t}}
+	if a.cfg.Calling != nil {
+		l.client.Transport = a.cfg.Calling(t)
+	}
+	return l, nil
 }
 
 func (c *caller) close() {
@@ -100,6 +104,8 @@ func (a *Agent) Send(ctx context.Context, to, path, key string, in, out any) err
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
+	a.reached("sending", key)
+	defer a.reached("sent", key)
 	for {
 		err := a.exchange(ctx, http.MethodPost, to, path, key, body, out)
 		if p, ok := errors.AsType[*problem.Problem](err); !ok || p.Name() != string(payment.InFlight) {
@@ -150,13 +156,13 @@ func (a *Agent) exchange(ctx context.Context, method, to, path, key string, body
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
-		return fmt.Errorf("reading the reply of %s: %w", to, err)
+		return Unusable(err, to)
 	}
 	if out == nil {
 		return nil
 	}
 	if err := strictjson.Unmarshal(raw, out); err != nil {
-		return payment.BadJSONError("reply of "+to, err)
+		return Unusable(payment.BadJSONError("reply", err), to)
 	}
 	return nil
 }

@@ -40,14 +40,14 @@ func mapError(err error) *problem.Error {
 			status = http.StatusUnprocessableEntity
 		}
 		detail := r.Error()
-		if status >= http.StatusInternalServerError { // where others are, and what they said, is for the log
+		if r.Code == payment.Unavailable || r.Code == payment.StatusUnknown { // who is missing is the caller's business, at what address is not
 			detail = payment.Refuse(r.Code, r.Field, r.Got, r.Want).Error()
 		}
 		return &problem.Error{Status: status, Name: string(r.Code), Detail: detail, Err: err}
 	}
 	if p, ok := errors.AsType[*problem.Problem](err); ok { // of a peer that had to be asked
 		if p.Name() == string(payment.Unavailable) || p.Name() == string(payment.StatusUnknown) {
-			return &problem.Error{Status: p.Status, Name: p.Name(), Detail: p.Detail, Err: err}
+			return &problem.Error{Status: p.Status, Name: p.Name(), Detail: p.Error(), Err: err}
 		}
 		if p.Status >= http.StatusInternalServerError || p.Name() == "" {
 			return &problem.Error{Status: http.StatusServiceUnavailable, Name: string(payment.Unavailable), Detail: "another party that is needed failed; ask again", Err: err}
@@ -87,8 +87,22 @@ func CodeOf(err error) payment.Code {
 	return ""
 }
 
-// Final reports whether err is an answer that will not change when the same is asked again.
+// Final reports whether err is an answer that will not change when the same is asked again: a refusal by a peer, and
+// none that time or a look at the directory cures.
 func Final(err error) bool {
 	p, ok := errors.AsType[*problem.Problem](err)
-	return ok && p.Status < 500 && p.Status != http.StatusTooManyRequests && p.Name() != string(payment.InFlight)
+	if !ok || p.Status < 400 || p.Status >= 500 || p.Name() == "" {
+		return false
+	}
+	switch payment.Code(p.Name()) {
+	case payment.InFlight, payment.ClockSkew, payment.CertNotValidYet, payment.UnknownSigner:
+		return false
+	}
+	return true
+}
+
+// Unusable marks err, for which the reply of a peer cannot be used. It is no refusal of what the caller asks for: the
+// peer may have done it.
+func Unusable(err error, peer string) error {
+	return &payment.Refusal{Code: payment.Unavailable, Field: "reply of " + peer, Got: "one that cannot be used", Want: "another; ask again", Err: err}
 }

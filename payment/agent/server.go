@@ -147,6 +147,7 @@ func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx contex
 		}
 		// What was begun is finished even if the caller goes away.
 		reply, err := handle(context.WithoutCancel(r.Context()), c)
+		a.reached("answering", c.Key)
 		if err != nil {
 			return err
 		}
@@ -303,7 +304,11 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 			return err
 		}
 		conf.NextProtos = []string{"http/1.1"}
-		serve(a.Handler(), tls.NewListener(listener, conf))
+		handler := a.Handler()
+		if a.cfg.Serving != nil {
+			handler = a.cfg.Serving(handler)
+		}
+		serve(handler, tls.NewListener(listener, conf))
 	}
 	control, err := a.listenControl(ctx)
 	if err != nil {

@@ -62,6 +62,7 @@ func (a *Agent) Write(ctx context.Context, apply func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
+	a.reached("committed", "")
 	for _, f := range wake {
 		f()
 	}

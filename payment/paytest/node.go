@@ -123,9 +123,7 @@ func (n *Node) Start(t testing.TB) {
 		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.Status, Directory: directory{w.Net.Store, w}, Peers: peers,
 		Timeout: w.opts.Timeout, Now: w.opts.Now, Logger: w.opts.Logger, NoSync: w.opts.NoSync,
 	}
-	if w.opts.Fail != nil {
-		cfg.Fail = func(point string) { w.opts.Fail(n.ID, point) }
-	}
+	w.opts.apply(&cfg, n.ID)
 	var err error
 	n.Agent, err = agent.New(cfg)
 	must(t, err)

@@ -41,6 +41,9 @@ type Options struct {
 	Status      mtls.StatusChecker                    // nil for one that asks the CA at every use
 	Certificate func(thumbprint string) []*x509.Certificate
 	Logger      *slog.Logger
+	Logs        func(node string) *slog.Logger // a logger for each node, in place of Logger
+	Wire        func(node string, body []byte) // is shown what each node sends and receives, decrypted
+	Commit      func(node string) error        // called before each commit, which an error makes fail
 	NoSync      bool
 }
 

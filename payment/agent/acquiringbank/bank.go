@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/payca/payca/ca/audit"
@@ -203,14 +202,14 @@ func (b *Bank) authorize(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	var authres payment.AuthRes
 	object, bank, err := c.Open(ctx, reply, payment.KindAuthRes, &authres)
+	if err == nil && (bank.String() != issuer || authres.Ref != authObject.Digest()) {
+		err = payment.Refuse(payment.ApprovalMismatch, "authres.ref", authres.Ref, authObject.Digest()+", answered by "+issuer)
+	}
+	if err == nil {
+		err = payment.CheckApproval(object, &authres, object.Digest(), &dual, consumer.String())
+	}
 	if err != nil {
-		return nil, err
-	}
-	if bank.String() != issuer || authres.Ref != authObject.Digest() {
-		return nil, payment.Refuse(payment.ApprovalMismatch, "authres.ref", authres.Ref, authObject.Digest()+", answered by "+issuer)
-	}
-	if err := payment.CheckApproval(object, &authres, object.Digest(), &dual, consumer.String()); err != nil {
-		return nil, err
+		return nil, agent.Unusable(err, issuer)
 	}
 	p := payin{ID: auth.ID, Merchant: dual.Merchant, Gateway: gateway.String(), Issuer: issuer, Amount: dual.Sum(), AuthRes: object.Digest()}
 	return reply, b.Write(ctx, func(tx *agent.Tx) error {
@@ -254,23 +253,6 @@ func unavailable(err error) error {
 	return &payment.Refusal{Code: payment.Unavailable, Field: "issuing bank", Got: "no answer", Want: "one; ask again", Err: err}
 }
 
-// inquire: GET /inquiries/{id}?issuer=URI: what the issuing bank decided, if it did.
-func (b *Bank) inquire(ctx context.Context, c *agent.Call) (any, error) {
-	id, err := c.PathID()
-	if err != nil {
-		return nil, err
-	}
-	issuer := c.Request.URL.Query().Get("issuer")
-	if _, err := b.Identity(issuer, payment.IssuingRoles()...); err != nil {
-		return nil, err
-	}
-	reply := agent.Message{}
-	if err := b.Fetch(ctx, issuer, "/inquiries/"+id+"?gateway="+url.QueryEscape(c.URI), 0, &reply); err != nil {
-		return nil, unavailable(err)
-	}
-	return reply, nil
-}
-
 // transfer: POST /transfers, key ID/transfer/SEQ. What the issuing bank transferred is booked to the merchant, less the fee.
 func (b *Bank) transfer(ctx context.Context, c *agent.Call) (any, error) {
 	msg, err := c.Message()
@@ -302,14 +284,14 @@ func (b *Bank) transfer(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	var t payment.Transferred
 	done, bank, err := c.Open(ctx, reply, payment.KindTransferred, &t)
-	if err != nil {
-		return nil, err
+	if err == nil && bank.String() != p.Issuer {
+		err = payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer)
 	}
-	if bank.String() != p.Issuer {
-		return nil, payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer)
+	if err == nil {
+		err = t.CheckTransfer(object, &x)
 	}
-	if err := t.CheckTransfer(object, &x); err != nil {
-		return nil, err
+	if err != nil { // the money may have moved: this is no refusal
+		return nil, agent.Unusable(err, p.Issuer)
 	}
 	fee, err := t.Sum().BasisPoints(m.Fee)
 	if err != nil {
@@ -352,39 +334,4 @@ func (b *Bank) payment(id, gateway string) (p payin, err error) {
 		err = agent.ErrNotFound
 	}
 	return p, err
-}
-
-// void: POST /voids, key ID/void/1. It goes to the issuing bank, whether or not a hold is known here.
-func (b *Bank) void(ctx context.Context, c *agent.Call) (any, error) {
-	msg, err := c.Message()
-	if err != nil {
-		return nil, err
-	}
-	var v payment.Void
-	_, gateway, err := c.Open(ctx, msg, payment.KindVoid, &v)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Operation(v.ID, "void", 1); err != nil {
-		return nil, err
-	}
-	if gateway.String() != c.URI {
-		return nil, payment.Refuse(payment.NotAddressedHere, "caller", c.URI, "the gateway that signed the void, "+gateway.String())
-	}
-	if p, err := b.payment(v.ID, c.URI); err != nil && (!errors.Is(err, agent.ErrNotFound) || p.ID != "") {
-		return nil, err
-	}
-	issuer, err := b.issuerOf(v.Audience)
-	if err != nil {
-		return nil, err
-	}
-	reply := agent.Message{}
-	if err := b.Send(ctx, issuer, "/voids", c.Key, msg, &reply); err != nil {
-		return nil, unavailable(err)
-	}
-	var voided payment.Voided
-	if _, _, err := c.Open(ctx, reply, payment.KindVoided, &voided); err != nil {
-		return nil, err
-	}
-	return reply, b.Write(ctx, func(tx *agent.Tx) error { return errors.Join(tx.Keep(&c.Exchange), tx.Finish(c, reply)) })
 }

@@ -52,21 +52,22 @@ func New(cfg Config) (*Consumer, error) {
 // A purchase is what a consumer keeps of a payment, under purchase/ID.
 type purchase struct {
 	payment.Progress
-	Merchant string            `json:"merchant"`
-	Order    string            `json:"order"`
-	Terms    payment.Terms     `json:"terms"` // what was asked for last
-	Rev      int64             `json:"rev"`
-	Offer    string            `json:"offer"` // digest of the newest
-	Gateway  string            `json:"gateway"`
-	Issuer   string            `json:"issuer,omitempty"`
-	Route    string            `json:"route,omitempty"`
-	Dual     string            `json:"dual,omitempty"`
-	Sealed   string            `json:"sealed,omitempty"` // the instruction
-	AuthRes  string            `json:"authres,omitempty"`
-	Confirm  string            `json:"confirm,omitempty"`
-	Receipt  string            `json:"receipt,omitempty"`
-	Signed   map[string]string `json:"signed,omitempty"` // digests of answers and of the word that the goods came, by operation
-	Reason   string            `json:"reason,omitempty"`
+	Merchant  string        `json:"merchant"`
+	Order     string        `json:"order"`
+	Terms     payment.Terms `json:"terms"` // what was asked for last
+	Rev       int64         `json:"rev"`
+	Offer     string        `json:"offer"` // digest of the newest
+	Gateway   string        `json:"gateway"`
+	Issuer    string        `json:"issuer,omitempty"`
+	Route     string        `json:"route,omitempty"`
+	Dual      string        `json:"dual,omitempty"`
+	Sealed    string        `json:"sealed,omitempty"` // the instruction
+	AuthRes   string        `json:"authres,omitempty"`
+	Answer    *answer       `json:"answer,omitempty"` // to the confirmer
+	Confirm   string        `json:"confirm,omitempty"`
+	Receipt   string        `json:"receipt,omitempty"`
+	Delivered string        `json:"delivered,omitempty"`
+	Reason    string        `json:"reason,omitempty"`
 }
 
 func name(id string) string { return "purchase/" + id }
@@ -220,9 +221,29 @@ func (c *Consumer) offered(ctx context.Context, p *purchase, reply agent.Message
 	if before, err := c.offer(ctx, p); err == nil {
 		result.Since = payment.Diff(before.Terms, o.Terms)
 	}
-	p.Progress = payment.Progress{ID: o.ID, State: payment.Offered, Amount: o.Sum(), Changed: c.Now()}
-	p.Rev, p.Offer, p.Gateway = o.Rev, object.Digest(), o.Gateway
-	return result, c.Write(ctx, func(tx *agent.Tx) error { return errors.Join(tx.Keep(x), tx.Put(name(p.ID), p)) })
+	next := purchase{Merchant: p.Merchant, Order: p.Order, Terms: p.Terms, Rev: o.Rev, Offer: object.Digest(), Gateway: o.Gateway}
+	next.Progress = payment.Progress{ID: o.ID, State: payment.Offered, Amount: o.Sum(), Changed: c.Now()}
+	return result, c.Write(ctx, func(tx *agent.Tx) error { return errors.Join(next.keep(tx), tx.Keep(x)) })
+}
+
+// keep keeps a purchase with a new offer, which takes the place of older ones and of what was signed for them: a merchant
+// that offers again has not accepted. An offer that is known already changes nothing.
+func (p *purchase) keep(tx *agent.Tx) error {
+	var now purchase
+	err := tx.Get(name(p.ID), &now)
+	switch {
+	case errors.Is(err, agent.ErrNotFound):
+	case err != nil:
+		return err
+	case now.Offer == p.Offer:
+		now.Terms = p.Terms
+		return tx.Put(name(p.ID), now)
+	case now.State != payment.Offered && now.State != payment.Requested:
+		return payment.Refuse(payment.BadState, "payment "+p.ID, string(now.State), string(payment.Offered)+", for another offer")
+	case p.Rev <= now.Rev:
+		return payment.Refuse(payment.OfferSuperseded, "offer.rev", fmt.Sprint(p.Rev), fmt.Sprintf("one that follows %d", now.Rev))
+	}
+	return tx.Put(name(p.ID), p)
 }
 
 // offer reads the newest offer that is kept.
@@ -245,27 +266,4 @@ func (c *Consumer) Catalogue(ctx context.Context, merchant string) (agent.Catalo
 	var reply agent.Catalogue
 	err := c.Fetch(ctx, merchant, "/catalogue", 0, &reply)
 	return reply, err
-}
-
-// once signs a body for an operation, or returns what was signed for it before: a repeated operation has the same bytes.
-func (c *Consumer) once(ctx context.Context, p *purchase, operation, to string, body payment.Body) (object string, err error) {
-	if digest := p.Signed[operation]; digest != "" {
-		err = c.Read(func(tx *agent.Tx) error {
-			object, err = tx.Object(p.ID, digest)
-			return err
-		})
-		return object, err
-	}
-	x := c.Exchange(to)
-	signed, err := x.Sign(body, objectLife)
-	if err != nil {
-		return "", err
-	}
-	return string(signed), c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
-		if p.Signed == nil {
-			p.Signed = map[string]string{}
-		}
-		p.Signed[operation] = signed.Digest()
-		return tx.Keep(x)
-	})
 }

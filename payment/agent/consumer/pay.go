@@ -9,7 +9,6 @@ import (
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/account"
 	"github.com/payca/payca/payment/agent"
-	"github.com/payca/payca/policy"
 )
 
 // A Choice is how the consumer wants to pay.
@@ -124,7 +123,11 @@ func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
 		return err
 	}
 	x.MadeSealed(p.ID, payment.KindInstruction, sealed, o.Gateway)
+	offer := p.Offer
 	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
+		if p.Offer != offer {
+			return payment.Refuse(payment.OfferSuperseded, "offer", "changed meanwhile", "the newest revision")
+		}
 		p.Mode, p.Route, p.Issuer, p.Dual, p.Sealed = choice.Mode, choice.Route, link.Issuer, dual.Digest(), sealed.Digest()
 		return errors.Join(p.Move(payment.Requested, c.Now()), tx.Keep(x))
 	})
@@ -173,7 +176,7 @@ func (c *Consumer) Pay(ctx context.Context, id string) (agent.View, error) {
 	if v.ID != id || v.Amount != p.Amount || v.Merchant != p.Merchant || v.Gateway != p.Gateway {
 		return v, payment.Refuse(payment.AmountMismatch, "what the gateway shows", v.Amount.String()+" to "+v.Merchant, p.Amount.String()+" to "+p.Merchant+", as signed")
 	}
-	if p.Route == Direct && v.State == payment.Requested || v.State == payment.Authorizing {
+	if p.Route == Direct && (v.State == payment.Requested || v.State == payment.Authorizing) {
 		msg, err := c.objects(p, false, true)
 		if err != nil {
 			return v, err
@@ -184,77 +187,6 @@ func (c *Consumer) Pay(ctx context.Context, id string) (agent.View, error) {
 		}
 	}
 	return v, c.learn(ctx, p, v)
-}
-
-// Pending asks the confirmer what there is to confirm, waiting for as long as wait.
-func (c *Consumer) Pending(ctx context.Context, confirmer string, wait time.Duration) ([]agent.Notice, error) {
-	var list agent.Notices
-	err := c.Fetch(ctx, confirmer, fmt.Sprintf("/confirmations?wait=%d", int(wait.Seconds())), wait, &list)
-	return list.Confirmations, err
-}
-
-// An Answered is what came of a confirmation.
-type Answered struct {
-	ID     string `json:"id"`
-	Result string `json:"result"` // confirmed, rejected
-}
-
-// Confirm answers the confirmer for one payment, if it asks for the amount and payee that were signed.
-func (c *Consumer) Confirm(ctx context.Context, id string, wait time.Duration) (*Answered, error) {
-	p, err := c.read(id)
-	if err != nil {
-		return nil, err
-	}
-	link, err := c.linkFor(p.Issuer, p.Amount.Currency)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := c.vault.Open("secret", link.Key)
-	if err != nil {
-		return nil, err
-	}
-	notices, err := c.Pending(ctx, link.Confirmer, wait)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range notices {
-		if n.ID == id {
-			return c.answer(ctx, p, link.Confirmer, n, payment.ConfirmationMAC(secret, id, p.Amount, p.Merchant, n.Nonce))
-		}
-	}
-	return nil, payment.Refuse(payment.NotFound, "confirmation of "+id, "not asked for", "a payment that was authorised")
-}
-
-func (c *Consumer) answer(ctx context.Context, p *purchase, confirmer string, n agent.Notice, mac []byte) (*Answered, error) {
-	if n.Amount != p.Amount || n.Merchant != p.Merchant {
-		return nil, payment.Refuse(payment.AmountMismatch, "confirmation", n.Amount.String()+" to "+n.Merchant, p.Amount.String()+" to "+p.Merchant+", as signed")
-	}
-	const tries = 3
-	reply, key := agent.Message{}, agent.Key(p.ID, "answer", tries-n.Tries+1)
-	object, err := c.once(ctx, p, key, confirmer, &payment.Answer{
-		Head:     payment.Head{ID: p.ID, Audience: []string{confirmer}, Amount: &p.Amount, Ref: n.AuthRes},
-		Merchant: p.Merchant, Code: payment.EncodeMAC(mac), Channel: "online",
-	})
-	if err != nil {
-		return nil, err
-	}
-	x := c.Exchange(confirmer)
-	if err := c.Send(ctx, confirmer, "/confirmations/"+p.ID+"/answer", key, agent.Message{payment.KindAnswer: object}, &reply); err != nil {
-		return nil, err
-	}
-	var m payment.Confirmation
-	confirm, signer, err := x.Open(ctx, reply, payment.KindConfirm, &m)
-	if err != nil {
-		return nil, err
-	}
-	if signer.Role != policy.Confirmer || m.ID != p.ID || m.Ref != n.AuthRes {
-		return nil, payment.Refuse(payment.ApprovalMismatch, "confirm", "of another payment", "that of "+p.ID)
-	}
-	err = c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
-		p.Confirm = confirm.Digest()
-		return tx.Keep(x)
-	})
-	return &Answered{ID: p.ID, Result: m.Result}, err
 }
 
 // Await asks the merchant for the receipt, waiting for as long as wait, and checks it with the bank's approval.
@@ -333,12 +265,31 @@ func (c *Consumer) Delivered(ctx context.Context, id, what string) error {
 	if p.Receipt == "" {
 		return payment.Refuse(payment.BadState, "payment "+id, "without a receipt", "one with a receipt, to sign for the goods")
 	}
-	key := agent.Key(id, "delivered", 1)
-	object, err := c.once(ctx, p, key, p.Merchant, &payment.Delivered{
-		Head: payment.Head{ID: id, Audience: []string{p.Merchant}, Ref: p.Receipt}, OIH: c.oih(p), What: what, Delivered: c.Now().Unix(),
-	})
+	object, err := c.deliveredOf(ctx, p, what)
 	if err != nil {
 		return err
 	}
-	return c.Send(ctx, p.Merchant, "/orders/"+id+"/delivered", key, agent.Message{payment.KindDelivered: object}, nil)
+	return c.Send(ctx, p.Merchant, "/orders/"+id+"/delivered", agent.Key(id, "delivered", 1), agent.Message{payment.KindDelivered: object}, nil)
+}
+
+// deliveredOf signs for the goods, or returns what was signed before: a repeated operation has the same bytes.
+func (c *Consumer) deliveredOf(ctx context.Context, p *purchase, what string) (object string, err error) {
+	if p.Delivered != "" {
+		err = c.Read(func(tx *agent.Tx) error {
+			object, err = tx.Object(p.ID, p.Delivered)
+			return err
+		})
+		return object, err
+	}
+	x := c.Exchange(p.Merchant)
+	signed, err := x.Sign(&payment.Delivered{
+		Head: payment.Head{ID: p.ID, Audience: []string{p.Merchant}, Ref: p.Receipt}, OIH: c.oih(p), What: what, Delivered: c.Now().Unix(),
+	}, objectLife)
+	if err != nil {
+		return "", err
+	}
+	return string(signed), c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
+		p.Delivered = signed.Digest()
+		return tx.Keep(x)
+	})
 }

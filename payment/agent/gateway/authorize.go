@@ -156,16 +156,17 @@ func (g *Gateway) authorize(ctx context.Context, id string) error {
 	g.Reached("gateway.asked")
 	switch {
 	case err == nil:
-		return g.decided(ctx, p, reply)
+		err = g.decided(ctx, p, reply)
 	case agent.Final(err):
 		return g.giveUp(ctx, id, err) // the banks refuse to decide; whether one of them holds is for the void to settle
+	default:
+		inquiry := "/inquiries/" + id + "?issuer=" + url.QueryEscape(p.Issuer)
+		reply = agent.Message{}
+		if asked := g.Fetch(ctx, p.Acquirer, inquiry, 0, &reply); asked == nil {
+			err = g.decided(ctx, p, reply)
+		}
 	}
-	inquiry := "/inquiries/" + id + "?issuer=" + url.QueryEscape(p.Issuer)
-	reply = agent.Message{}
-	if asked := g.Fetch(ctx, p.Acquirer, inquiry, 0, &reply); asked == nil {
-		return g.decided(ctx, p, reply)
-	}
-	if g.Now().Sub(p.Begun) < g.cfg.Deadline {
+	if err == nil || g.Now().Sub(p.Begun) < g.cfg.Deadline {
 		return err // the job goes on
 	}
 	return g.giveUp(ctx, id, err)
@@ -198,24 +199,24 @@ func (g *Gateway) decided(ctx context.Context, p *record, reply agent.Message) e
 	var a payment.AuthRes
 	object, bank, err := x.Open(ctx, reply, payment.KindAuthRes, &a)
 	if err != nil {
-		return err
+		return agent.Unusable(err, p.Acquirer)
 	}
 	if bank.String() != p.Issuer || a.Ref != p.Auth {
-		return payment.Refuse(payment.ApprovalMismatch, "authres.ref", a.Ref+" by "+bank.String(), p.Auth+" by "+p.Issuer)
+		return agent.Unusable(payment.Refuse(payment.ApprovalMismatch, "authres.ref", a.Ref+" by "+bank.String(), p.Auth+" by "+p.Issuer), p.Acquirer)
 	}
 	dual := &payment.Dual{Merchant: p.Merchant}
 	dual.ID, dual.Amount = p.ID, &p.Amount
 	if err := payment.CheckApproval(object, &a, object.Digest(), dual, p.Consumer); err != nil {
-		return err
+		return agent.Unusable(err, p.Acquirer)
 	}
 	confirm := a.Result == payment.Approved && p.Mode != payment.ConfirmNone
 	if confirm {
 		sealed, err := x.Sealed(p.ID, reply, payment.KindExpect)
-		if err != nil {
-			return err
+		if err == nil && sealed.Digest() != a.Expect {
+			err = payment.Refuse(payment.ApprovalMismatch, "authres.expect", a.Expect, sealed.Digest()+", the one that came along")
 		}
-		if sealed.Digest() != a.Expect {
-			return payment.Refuse(payment.ApprovalMismatch, "authres.expect", a.Expect, sealed.Digest()+", the one that came along")
+		if err != nil {
+			return agent.Unusable(err, p.Acquirer)
 		}
 	}
 	err = g.change(ctx, p.ID, func(tx *agent.Tx, p *record) error {

@@ -103,6 +103,8 @@ type record struct {
 	Reason      string           `json:"reason,omitempty"`
 	Begun       time.Time        `json:"begun,omitzero"` // when the banks were asked first
 	Transfers   map[int64]string `json:"transfers,omitempty"`
+
+	Refusals map[int64]payment.Code `json:"refusals,omitempty"` // of transfers
 }
 
 func name(id string) string { return "payment/" + id }

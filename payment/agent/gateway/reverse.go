@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/agent"
@@ -45,7 +46,7 @@ func (g *Gateway) void(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	reply, err := g.reverse(ctx, p.ID)
 	if err != nil {
-		return nil, err
+		return nil, agent.Unusable(err, p.Acquirer) // it goes on, whatever the banks said
 	}
 	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
 }
@@ -80,10 +81,10 @@ func (g *Gateway) reverse(ctx context.Context, id string) (agent.Message, error)
 	var voided payment.Voided
 	object, bank, err := x.Open(ctx, reply, payment.KindVoided, &voided)
 	if err != nil {
-		return nil, err
+		return nil, agent.Unusable(err, p.Acquirer)
 	}
 	if bank.String() != p.Issuer || voided.Ref != p.Void {
-		return nil, payment.Refuse(payment.ApprovalMismatch, "voided.ref", voided.Ref+" by "+bank.String(), p.Void+" by "+p.Issuer)
+		return nil, agent.Unusable(payment.Refuse(payment.ApprovalMismatch, "voided.ref", voided.Ref+" by "+bank.String(), p.Void+" by "+p.Issuer), p.Acquirer)
 	}
 	err = g.change(ctx, id, func(tx *agent.Tx, p *record) error {
 		if p.State != payment.Reversing {
@@ -135,7 +136,10 @@ func (g *Gateway) holdExpired(ctx context.Context, id string) error {
 	reverse := false
 	err := g.change(ctx, id, func(tx *agent.Tx, p *record) error {
 		switch {
-		case p.State == payment.Opened && len(p.Parts) > 0:
+		case p.State == payment.Opened && p.Captured().Minor > 0:
+			if last := p.Parts[len(p.Parts)-1]; last.State == payment.CaptureRequested {
+				return payment.Refuse(payment.BadState, "capture "+strconv.FormatInt(last.Seq, 10), last.State, "its end first")
+			}
 			return p.Move(payment.Closed, g.Now())
 		case p.State == payment.Opened || p.State == payment.Authorized:
 			reverse = true

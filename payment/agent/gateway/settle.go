@@ -172,21 +172,34 @@ func (g *Gateway) capture(ctx context.Context, c *agent.Call) (any, error) {
 	if err := g.sendTransfer(ctx, job); err != nil {
 		return nil, err
 	}
-	if p, err = g.read(p.ID); err != nil {
-		return nil, err
-	}
-	reply := agent.Message{}
-	records := []agent.Record{}
-	err = g.Read(func(tx *agent.Tx) (err error) { records, err = tx.Records(p.ID); return err })
-	for _, r := range records {
-		if r.Kind == payment.KindTransferred && strings.HasPrefix(r.Note, job) {
-			reply[r.Kind] = r.Object
-		}
-	}
+	reply, err := g.transferred(p.ID, m.Seq, job)
 	if err != nil {
 		return nil, err
 	}
 	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
+}
+
+// transferred returns what the bank said to a capture that is done: its signed word, or its refusal.
+func (g *Gateway) transferred(id string, seq int64, job string) (agent.Message, error) {
+	p, err := g.read(id)
+	if err != nil {
+		return nil, err
+	}
+	if part := p.Part(seq); part.State == payment.CaptureRefused {
+		code := p.Refusals[seq]
+		if code == "" {
+			code = payment.BadState
+		}
+		return nil, payment.Refuse(code, "capture "+strconv.FormatInt(seq, 10), "refused by the banks", "the next number")
+	}
+	var records []agent.Record
+	err = g.Read(func(tx *agent.Tx) (err error) { records, err = tx.Records(id); return err })
+	for _, r := range records {
+		if r.Kind == payment.KindTransferred && r.Note == job {
+			return agent.Message{r.Kind: r.Object}, nil
+		}
+	}
+	return nil, errors.Join(err, fmt.Errorf("capture %s is done, but what the bank said is not kept", job))
 }
 
 // ordered signs the transfer for a capture and writes both down.
@@ -249,18 +262,24 @@ func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
 		var t payment.Transferred
 		_, bank, openErr := x.Open(ctx, reply, payment.KindTransferred, &t)
 		if openErr != nil {
-			return openErr
+			return agent.Unusable(openErr, p.Acquirer)
 		}
 		if bank.String() != p.Issuer {
-			return payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer)
+			return agent.Unusable(payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer), p.Acquirer)
 		}
 		if err := t.CheckTransfer(object, &order); err != nil {
-			return err
+			return agent.Unusable(err, p.Acquirer)
 		}
 		x.Note(job)
 	}
 	refused := err
 	err = g.change(ctx, id, func(tx *agent.Tx, p *record) error {
+		if state == payment.CaptureRefused {
+			if p.Refusals == nil {
+				p.Refusals = map[int64]payment.Code{}
+			}
+			p.Refusals[seq] = agent.CodeOf(refused)
+		}
 		err := errors.Join(p.Finish(seq, state, g.Now()), tx.Keep(x), tx.Cancel("transfer", job))
 		if p.State == payment.Closed {
 			err = errors.Join(err, tx.Cancel("hold", id))

@@ -207,6 +207,10 @@ func (b *Bank) decline(ctx context.Context, c *agent.Call, r *review) (agent.Mes
 
 // record keeps a decision and its reply.
 func (b *Bank) record(tx *agent.Tx, c *agent.Call, x *agent.Exchange, p payout, r *review, reply agent.Message) error {
+	var before payout
+	if err := tx.Get("payment/"+p.ID, &before); !errors.Is(err, agent.ErrNotFound) {
+		return errors.Join(err, payment.Refuse(payment.BadState, "payment "+p.ID, before.Result, "one that is new"))
+	}
 	return errors.Join(tx.Keep(x), tx.Put("payment/"+p.ID, p), tx.Finish(c, reply), tx.Event(audit.Event{
 		Time: b.Now().UTC(), Kind: agent.Reviewed,
 		Attrs: map[string]string{

@@ -111,42 +111,53 @@ func (b *Bank) void(ctx context.Context, c *agent.Call) (any, error) {
 	if !agent.Is(gateway.Role, payment.GatewayRoles()) {
 		return nil, payment.Refuse(payment.WrongRole, "signer of void", gateway.String(), "the gateway")
 	}
-	var p payout
-	known := true
-	err = b.Read(func(tx *agent.Tx) error { return tx.Get("payment/"+v.ID, &p) })
-	if errors.Is(err, agent.ErrNotFound) {
-		known = false
-		p = payout{ID: v.ID, Acquirer: c.URI, Gateway: gateway.String()}
-	} else if err != nil {
+	var reply agent.Message
+	err = b.Write(ctx, func(tx *agent.Tx) (err error) {
+		reply, err = b.give(tx, c, &v, object, gateway.String())
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	if p.Acquirer != c.URI || p.Gateway != gateway.String() {
+	b.Reached("issuingbank.voided")
+	return reply, nil
+}
+
+// give releases and signs that it did. Whether there is a hold is found out in the commit that releases it: one that
+// comes a moment before is released, and one that comes later refused.
+func (b *Bank) give(tx *agent.Tx, c *agent.Call, v *payment.Void, object payment.Object, gateway string) (agent.Message, error) {
+	p := payout{ID: v.ID, Acquirer: c.URI, Gateway: gateway}
+	err := tx.Get("payment/"+v.ID, &p)
+	known := err == nil
+	if err != nil && !errors.Is(err, agent.ErrNotFound) {
+		return nil, err
+	}
+	if p.Acquirer != c.URI || p.Gateway != gateway {
 		return nil, agent.ErrNotFound
 	}
-	released := p.Result == payment.Approved
-	p.Result = "voided"
-	merchant := p.Merchant
-	audience := []string{c.URI, gateway.String()}
-	if known {
-		audience = append(audience, p.Merchant, p.Consumer)
-	} else {
-		merchant = gateway.String() // whom the payment was for is not known here
+	voided := &payment.Voided{
+		Head:     payment.Head{ID: v.ID, Audience: []string{c.URI, gateway}, Ref: object.Digest()},
+		Merchant: gateway, Released: p.Result == payment.Approved, // whom an unknown payment was for is not known here
 	}
-	voided := &payment.Voided{Head: payment.Head{ID: v.ID, Audience: audience, Ref: object.Digest()}, Merchant: merchant, Released: released}
-	done, err := c.Sign(voided, objectLife)
+	if known && p.Merchant != "" {
+		voided.Merchant, voided.Audience = p.Merchant, append(voided.Audience, p.Merchant, p.Consumer)
+	}
+	if voided.Released || !known { // else it was declined, or has expired: nothing is held
+		if err := b.release(tx, v.ID); err != nil {
+			return nil, err
+		}
+		p.Result = "voided"
+		if err := errors.Join(tx.Put("payment/"+p.ID, p), tx.Cancel("expire", v.ID)); err != nil {
+			return nil, err
+		}
+	}
+	x := c.Exchange
+	done, err := x.Sign(voided, objectLife)
 	if err != nil {
 		return nil, err
 	}
 	reply := agent.Message{payment.KindVoided: string(done)}
-	return reply, b.Write(ctx, func(tx *agent.Tx) error {
-		if known && !released {
-			return errors.Join(tx.Keep(&c.Exchange), tx.Finish(c, reply)) // declined, or expired: nothing is held
-		}
-		if err := b.release(tx, v.ID); err != nil {
-			return err
-		}
-		return errors.Join(tx.Put("payment/"+p.ID, p), tx.Keep(&c.Exchange), tx.Cancel("expire", v.ID), tx.Finish(c, reply))
-	})
+	return reply, errors.Join(tx.Keep(&x), tx.Finish(c, reply))
 }
 
 // release voids the hold of a payment, or leaves a tombstone in its place. What was captured in part cannot be voided.

@@ -13,8 +13,8 @@ import (
 // Ship notes that the goods have left. If the offer says so, and nothing was captured yet, the whole amount is captured.
 func (m *Merchant) Ship(ctx context.Context, id string) (agent.View, error) {
 	err := m.change(ctx, id, func(_ *agent.Tx, s *sale) error {
-		if s.State != payment.Opened {
-			return payment.Refuse(payment.BadState, "payment "+id, string(s.State), string(payment.Opened)+", to ship")
+		if s.State != payment.Opened || s.Void != "" {
+			return payment.Refuse(payment.BadState, "payment "+id, s.standing(), string(payment.Opened)+", to ship")
 		}
 		if s.Shipped.IsZero() {
 			s.Shipped = m.Now()
@@ -65,6 +65,9 @@ func (m *Merchant) Capture(ctx context.Context, id string, amount *money.Money, 
 	}
 	job := partID(id, c.Seq)
 	err = m.change(ctx, id, func(tx *agent.Tx, s *sale) error {
+		if s.Void != "" {
+			return payment.Refuse(payment.BadState, "payment "+id, s.standing(), string(payment.Opened)+", to be captured")
+		}
 		if _, err := s.Begin(c, object.Digest(), m.Now()); err != nil {
 			return err
 		}
@@ -128,61 +131,6 @@ func (m *Merchant) sendCapture(ctx context.Context, job string) error {
 		return errors.Join(s.Finish(seq, state, m.Now()), tx.Keep(x), tx.Cancel("capture", job))
 	})
 	return errors.Join(refused, err)
-}
-
-// Void gives up a payment of which nothing was captured.
-func (m *Merchant) Void(ctx context.Context, id, reason string) (agent.View, error) {
-	x := m.Exchange(m.cfg.Gateway)
-	s, err := m.read(id, "")
-	if err != nil {
-		return agent.View{}, err
-	}
-	if s.State != payment.Opened || len(s.Parts) > 0 {
-		return agent.View{}, payment.Refuse(payment.BadState, "payment "+id, string(s.State), string(payment.Opened)+" and nothing captured")
-	}
-	object, err := m.voidOf(ctx, x, s, reason)
-	if err != nil {
-		return agent.View{}, err
-	}
-	reply := agent.Message{}
-	if err := m.Send(ctx, m.cfg.Gateway, "/payments/"+id+"/void", agent.Key(id, "void", 1), agent.Message{payment.KindVoid: object}, &reply); err != nil {
-		return agent.View{}, err
-	}
-	var voided payment.Voided
-	if _, _, err := x.Open(ctx, reply, payment.KindVoided, &voided); err != nil {
-		return agent.View{}, err
-	}
-	err = m.change(ctx, id, func(tx *agent.Tx, s *sale) error {
-		s.Reason = reason
-		return errors.Join(s.Move(payment.Reversing, m.Now()), s.Move(payment.Released, m.Now()), tx.Keep(x))
-	})
-	if err != nil {
-		return agent.View{}, err
-	}
-	if s, err = m.read(id, ""); err != nil {
-		return agent.View{}, err
-	}
-	return m.view(s)
-}
-
-// voidOf signs a void, or returns the one that was signed before: a repeated operation has the same bytes.
-func (m *Merchant) voidOf(ctx context.Context, x *agent.Exchange, s *sale, reason string) (object string, err error) {
-	if s.Void == "" {
-		void := &payment.Void{Head: payment.Head{ID: s.ID, Audience: []string{m.cfg.Gateway}, Ref: s.AuthRes}, Reason: reason}
-		signed, err := x.Sign(void, objectLife)
-		if err != nil {
-			return "", err
-		}
-		return string(signed), m.change(ctx, s.ID, func(tx *agent.Tx, s *sale) error {
-			s.Void = signed.Digest()
-			return tx.Keep(x)
-		})
-	}
-	err = m.Read(func(tx *agent.Tx) error {
-		object, err = tx.Object(s.ID, s.Void)
-		return err
-	})
-	return object, err
 }
 
 // Onboard redeems a token of the acquiring bank for a payout account.

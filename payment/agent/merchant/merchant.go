@@ -69,6 +69,7 @@ func New(cfg Config) (*Merchant, error) {
 	m.Handle("lapse", m.lapse)
 	m.Handle("ship", func(ctx context.Context, id string) error { _, err := m.Ship(ctx, id); return err })
 	m.Handle("capture", m.sendCapture)
+	m.Handle("void", m.sendVoid)
 	m.control()
 	return m, nil
 }
@@ -88,7 +89,7 @@ type sale struct {
 	Result    string        `json:"result,omitempty"`
 	Receipt   string        `json:"receipt,omitempty"`
 	Delivered string        `json:"delivered,omitempty"`
-	Void      string        `json:"void,omitempty"`
+	Void      string        `json:"void,omitempty"`   // what gives it up, until it is refused
 	Issuer    string        `json:"issuer,omitempty"` // who approved
 	Shipped   time.Time     `json:"shipped,omitzero"`
 	Relay     bool          `json:"relay,omitempty"` // the instruction came through here

@@ -154,10 +154,19 @@ func (m *Merchant) submit(ctx context.Context, id string) error {
 		}
 		return err
 	})
-	if err != nil || s.Result != "" {
+	if err != nil || s.Result != "" || s.State.Final() {
 		return err
 	}
 	err = m.Send(ctx, m.cfg.Gateway, "/payments", agent.Key(id, "request", 1), msg, new(agent.View))
+	if agent.Final(err) { // the gateway will never have it, so nothing can follow
+		return errors.Join(err, m.change(ctx, id, func(tx *agent.Tx, s *sale) error {
+			if s.State != payment.Requested {
+				return nil
+			}
+			s.Reason = string(agent.CodeOf(err))
+			return errors.Join(s.Move(payment.Lapsed, m.Now()), tx.Cancel("submit", id))
+		}))
+	}
 	if err == nil && s.Relay {
 		err = m.Send(ctx, m.cfg.Gateway, "/payments/"+id+"/instruction", agent.Key(id, "instruction", 1), instruction, new(agent.View))
 	}
