@@ -181,7 +181,7 @@ func (a *app) operate(ctx context.Context, file string, roles []policy.Role, do 
 }
 
 // inviteOptions is payca agent invite.
-type inviteOptions struct{ file, balance, currency, credit string }
+type inviteOptions struct{ file, balance, currency, credit, account string }
 
 func newInviteCommand(a *app) *cobra.Command {
 	var o inviteOptions
@@ -202,36 +202,41 @@ with payca sell onboard.
 	addConfigFlag(cmd, &o.file)
 	cmd.Flags().StringVar(&o.balance, "balance", "0", "what is on a consumer's account at the start")
 	cmd.Flags().StringVar(&o.currency, "currency", "", "currency of the account, such as CNY")
+	cmd.Flags().StringVar(&o.account, "account", "", "let the party pay from this account, in the place of a new one")
 	cmd.Flags().StringVar(&o.credit, "credit", "0", "limit of credit of a consumer's account")
 	return cmd
 }
 
 func (o *inviteOptions) run(ctx context.Context, a *app, party string) error {
-	balance, err := amountOf(o.balance, o.currency)
-	if err != nil {
-		return usageErrorf("--balance, --currency: %w", err)
-	}
-	credit, err := amountOf(o.credit, o.currency)
-	if err != nil {
-		return usageErrorf("--credit: %w", err)
+	in := issuingbank.InviteRequest{Party: party, Account: o.account}
+	if o.account == "" {
+		balance, err := amountOf(o.balance, o.currency)
+		if err != nil {
+			return usageErrorf("--balance, --currency: %w", err)
+		}
+		credit, err := amountOf(o.credit, o.currency)
+		if err != nil {
+			return usageErrorf("--credit: %w", err)
+		}
+		in.Balance, in.Credit = balance, credit.Minor
 	}
 	banks := append(payment.IssuingRoles(), payment.AcquiringRoles()...)
 	return a.operate(ctx, o.file, banks, func(conf *config.Agent, _ string, client *http.Client) error {
-		var in any = issuingbank.InviteRequest{Party: party, Balance: balance, Credit: credit.Minor}
+		var body any = in
 		if id, err := agents.Identity(conf); err != nil {
 			return err
 		} else if agent.Is(id.Role, payment.AcquiringRoles()) {
-			in = acquiringbank.InviteRequest{Party: party, Currency: balance.Currency}
+			body = acquiringbank.InviteRequest{Party: party, Currency: in.Balance.Currency}
 		}
 		var out struct {
 			Party   string `json:"party"`
 			Account string `json:"account,omitempty"`
 			Token   string `json:"token"`
 		}
-		if err := agent.CallControl(ctx, client, "/invite", in, &out); err != nil {
+		if err := agent.CallControl(ctx, client, "/invite", body, &out); err != nil {
 			return err
 		}
-		a.storyf("Account for %s: the token links it, once", party)
+		a.storyf("Account for %s: %s; the token links it, once", party, out.Account)
 		return a.show(out, func(w io.Writer) { fmt.Fprintln(w, out.Token) })
 	})
 }

@@ -20,7 +20,8 @@ type review struct {
 	dual     payment.Dual
 	consumer policy.Identity
 	opened   *account.Opened
-	holding  holding
+	deposit  deposit
+	mandate  mandate
 	declined string // response code, "" while nothing speaks against it
 }
 
@@ -104,23 +105,31 @@ func (b *Bank) open(r *review, sealed payment.Sealed) error {
 	if in.Issuer != b.URI() {
 		return payment.Refuse(payment.NotAddressedHere, "instruction.issuer", in.Issuer, b.URI())
 	}
-	err = b.Read(func(tx *agent.Tx) error {
+	linked := true
+	err = b.Read(func(tx *agent.Tx) (err error) {
 		var id string
-		if err := tx.Get("index/"+b.vault.Index(in.Number), &id); err != nil {
+		if err = tx.Get("index/"+b.vault.Index(in.Number), &id); err != nil {
 			return err
 		}
-		return tx.Get(id, &r.holding)
+		if err = tx.Get(id, &r.deposit); err != nil {
+			return err
+		}
+		r.mandate, err = mandateOf(tx, r.consumer.String(), id)
+		if errors.Is(err, agent.ErrNotFound) {
+			linked, err = false, nil
+		}
+		return err
 	})
 	switch {
 	case errors.Is(err, agent.ErrNotFound):
 		r.declined = payment.CodeInvalidCard
 	case err != nil:
 		return err
-	case r.holding.Holder != r.consumer.String():
-		return payment.Refuse(payment.AccountNotLinked, "account", "not linked to "+r.consumer.String(), "an account that its holder linked")
-	case in.Expiry != r.holding.Expiry:
+	case !linked:
+		return payment.Refuse(payment.AccountNotLinked, "account", "not linked to "+r.consumer.String(), "an account that the consumer linked")
+	case in.Expiry != r.deposit.Expiry:
 		r.declined = payment.CodeExpiredCard
-	case in.Amount.Currency != r.holding.Currency:
+	case in.Amount.Currency != r.deposit.Currency:
 		r.declined = payment.CodeDoNotHonor
 	case b.cfg.Limit > 0 && in.Amount.Minor > b.cfg.Limit:
 		r.declined = payment.CodeExceedsLimit
@@ -142,7 +151,7 @@ func (b *Bank) decision(r *review) *payment.AuthRes {
 
 func (b *Bank) payout(r *review, authres payment.Object, result string) payout {
 	return payout{
-		ID: r.auth.ID, Account: r.holding.ID, Acquirer: r.dual.Acquirer, Gateway: r.dual.Gateway, Merchant: r.dual.Merchant, Consumer: r.consumer.String(),
+		ID: r.auth.ID, Account: r.deposit.ID, Acquirer: r.dual.Acquirer, Gateway: r.dual.Gateway, Merchant: r.dual.Merchant, Consumer: r.consumer.String(),
 		Mode: r.dual.Confirm.Mode, Amount: r.dual.Sum(), Auth: r.object.Digest(), AuthRes: authres.Digest(), Result: result,
 	}
 }
@@ -175,15 +184,15 @@ func (b *Bank) approve(ctx context.Context, c *agent.Call, r *review) (agent.Mes
 	p.Expect = a.Expect
 	return reply, b.Write(ctx, func(tx *agent.Tx) error {
 		if _, _, err := tx.Book().Post(ledger.Transfer{
-			ID: hold, Kind: ledger.KindHold, Debit: r.holding.ID, Credit: dueToClearing(p.Amount.Currency), Amount: p.Amount,
+			ID: hold, Kind: ledger.KindHold, Debit: r.deposit.ID, Credit: dueToClearing(p.Amount.Currency), Amount: p.Amount,
 			Code: "authorisation", Expires: expires, Time: now, Ref: object.Digest(),
 		}); err != nil {
 			return err
 		}
-		if !r.holding.Used {
-			h := r.holding
-			h.Used = true
-			if err := tx.Put(h.ID, h); err != nil {
+		if !r.mandate.Used {
+			m := r.mandate
+			m.Used = true
+			if err := tx.Put(mandateName(m.ID), m); err != nil {
 				return err
 			}
 		}
@@ -221,7 +230,7 @@ func (b *Bank) record(tx *agent.Tx, c *agent.Call, x *agent.Exchange, p payout, 
 
 // expectation seals what the confirmer is to wait for.
 func (b *Bank) expectation(ctx context.Context, r *review, holdExpires time.Time) (payment.Sealed, error) {
-	secret, err := b.vault.Open(r.holding.ID+"/secret", r.holding.Secret)
+	secret, err := b.vault.Open(r.mandate.ID, r.mandate.Secret)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/agent"
@@ -53,6 +54,9 @@ func (b *Bank) transfer(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	reply := agent.Message{payment.KindTransferred: string(done)}
 	err = b.Write(ctx, func(tx *agent.Tx) error {
+		if hold, err := tx.Book().HoldOf(holdID(p.ID)); err == nil && hold.State == ledger.HoldOpen && !b.Now().Before(hold.Expires) {
+			return payment.Refuse(payment.BadState, "hold of payment "+p.ID, "expired at "+hold.Expires.UTC().Format(time.RFC3339), "a capture before that")
+		}
 		_, replayed, err := tx.Book().Post(ledger.Transfer{
 			ID: posting, Kind: ledger.KindCapture, Hold: holdID(p.ID), Amount: amount, Final: x.Final, Code: "capture", Time: b.Now(), Ref: object.Digest(),
 		})
