@@ -319,7 +319,11 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 	}
 	running++
 	go func() { ended <- a.jobs.run(ctx) }()
-	err = nil
+	return drain(ctx, cancel, ended, running, servers)
+}
+
+// drain waits for everything that runs. The first error, or the end of ctx, ends the rest.
+func drain(ctx context.Context, cancel func(), ended <-chan error, running int, servers []*http.Server) (err error) {
 	for range running {
 		if failed := <-ended; err == nil && failed != nil && !errors.Is(failed, context.Canceled) {
 			err = failed

@@ -83,40 +83,15 @@ func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
 	if err != nil {
 		return err
 	}
-	// Who is sealed to is checked before anything is written: chain, role, use and status.
-	if _, err := c.Identity(o.Gateway, payment.GatewayRoles()...); err != nil {
-		return err
-	}
-	to, err := c.Recipient(ctx, o.GatewayEnc, o.Gateway)
+	confirm, oih, amount := payment.Confirm{Mode: choice.Mode, Channel: "online"}, c.oih(p), o.Sum()
+	sealed, pih, err := c.instruct(ctx, o, &link, account.Instruction{OIH: oih, Confirm: confirm})
 	if err != nil {
 		return err
 	}
-	digits, err := c.vault.Open("number", link.Digits)
-	if err != nil {
-		return err
-	}
-	number, err := account.ParseNumber(string(digits))
-	if err != nil {
-		return err
-	}
-	confirm := payment.Confirm{Mode: choice.Mode, Channel: "online"}
-	oih, x := c.oih(p), c.Exchange(p.Merchant)
-	in := account.Instruction{
-		ID: p.ID, Nonce: payment.NewNonce(), Consumer: c.URI(), Merchant: p.Merchant, Gateway: o.Gateway, Issuer: link.Issuer,
-		OIH: oih, Amount: o.Sum(), Number: number, Expiry: link.Expiry, Confirm: confirm, Expires: o.Expires,
-	}
-	plain, err := in.Encode()
-	if err != nil {
-		return err
-	}
-	sealed, err := payment.Seal(payment.KindInstruction, to, plain)
-	if err != nil {
-		return err
-	}
-	amount := o.Sum()
+	x := c.Exchange(p.Merchant)
 	dual, err := x.Sign(&payment.Dual{
 		Head: payment.Head{ID: p.ID, Audience: []string{p.Merchant, o.Gateway, o.Acquirer}, Amount: &amount, Expires: o.Expires},
-		OIH:  oih, PIH: payment.PIH(plain), Merchant: p.Merchant, Gateway: o.Gateway, GatewayEnc: o.GatewayEnc, Acquirer: o.Acquirer,
+		OIH:  oih, PIH: pih, Merchant: p.Merchant, Gateway: o.Gateway, GatewayEnc: o.GatewayEnc, Acquirer: o.Acquirer,
 		Instrument: choice.Instrument, Confirm: confirm,
 	}, 0)
 	if err != nil {
@@ -131,6 +106,33 @@ func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
 		p.Mode, p.Route, p.Issuer, p.Dual, p.Sealed = choice.Mode, choice.Route, link.Issuer, dual.Digest(), sealed.Digest()
 		return errors.Join(p.Move(payment.Requested, c.Now()), tx.Keep(x))
 	})
+}
+
+// instruct completes an instruction for an offer and seals it to the gateway, after checking who that is: chain, role,
+// use and status. It returns the digest of the clear text too.
+func (c *Consumer) instruct(ctx context.Context, o *payment.Offer, link *linked, in account.Instruction) (sealed payment.Sealed, pih string, err error) {
+	if _, err := c.Identity(o.Gateway, payment.GatewayRoles()...); err != nil {
+		return "", "", err
+	}
+	to, err := c.Recipient(ctx, o.GatewayEnc, o.Gateway)
+	if err != nil {
+		return "", "", err
+	}
+	digits, err := c.vault.Open("number", link.Digits)
+	if err != nil {
+		return "", "", err
+	}
+	if in.Number, err = account.ParseNumber(string(digits)); err != nil {
+		return "", "", err
+	}
+	in.ID, in.Nonce, in.Amount, in.Expiry, in.Expires = o.ID, payment.NewNonce(), o.Sum(), link.Expiry, o.Expires
+	in.Consumer, in.Merchant, in.Gateway, in.Issuer = c.URI(), o.Issuer, o.Gateway, link.Issuer
+	plain, err := in.Encode()
+	if err != nil {
+		return "", "", err
+	}
+	sealed, err = payment.Seal(payment.KindInstruction, to, plain)
+	return sealed, payment.PIH(plain), err
 }
 
 func (c *Consumer) oih(p *purchase) string {

@@ -259,15 +259,7 @@ func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
 	case err != nil:
 		return err
 	default:
-		var t payment.Transferred
-		_, bank, openErr := x.Open(ctx, reply, payment.KindTransferred, &t)
-		if openErr != nil {
-			return agent.Unusable(openErr, p.Acquirer)
-		}
-		if bank.String() != p.Issuer {
-			return agent.Unusable(payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer), p.Acquirer)
-		}
-		if err := t.CheckTransfer(object, &order); err != nil {
+		if err := g.checkTransferred(ctx, x, reply, p, &order, object); err != nil {
 			return agent.Unusable(err, p.Acquirer)
 		}
 		x.Note(job)
@@ -288,4 +280,17 @@ func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
 	})
 	g.Reached("gateway.transferred")
 	return errors.Join(refused, err)
+}
+
+// checkTransferred checks the issuing bank's word that the money which was asked for has moved.
+func (g *Gateway) checkTransferred(ctx context.Context, x *agent.Exchange, reply agent.Message, p *record, order *payment.Transfer, object payment.Object) error {
+	var t payment.Transferred
+	_, bank, err := x.Open(ctx, reply, payment.KindTransferred, &t)
+	if err != nil {
+		return err
+	}
+	if bank.String() != p.Issuer {
+		return payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer)
+	}
+	return t.CheckTransfer(object, order)
 }

@@ -54,25 +54,27 @@ func (b *Bank) transfer(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	reply := agent.Message{payment.KindTransferred: string(done)}
 	err = b.Write(ctx, func(tx *agent.Tx) error {
-		if hold, err := tx.Book().HoldOf(holdID(p.ID)); err == nil && hold.State == ledger.HoldOpen && !b.Now().Before(hold.Expires) {
-			return payment.Refuse(payment.BadState, "hold of payment "+p.ID, "expired at "+hold.Expires.UTC().Format(time.RFC3339), "a capture before that")
-		}
-		_, replayed, err := tx.Book().Post(ledger.Transfer{
-			ID: posting, Kind: ledger.KindCapture, Hold: holdID(p.ID), Amount: amount, Final: x.Final, Code: "capture", Time: b.Now(), Ref: object.Digest(),
-		})
-		if err != nil {
-			return err
-		}
-		if replayed { // the money moved before, by another order with the same number
-			return payment.Refuse(payment.Conflict, "transfer "+c.Key, "done before", "the reply of then, or the next number")
-		}
-		return errors.Join(tx.Keep(&c.Exchange), tx.Finish(c, reply))
+		return errors.Join(b.take(tx, &x, posting, object.Digest()), tx.Keep(&c.Exchange), tx.Finish(c, reply))
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.Reached("issuingbank.transferred")
 	return reply, nil
+}
+
+// take moves a part of what is held, if the hold has not expired.
+func (b *Bank) take(tx *agent.Tx, x *payment.Transfer, posting ledger.ID, ref string) error {
+	if hold, err := tx.Book().HoldOf(holdID(x.ID)); err == nil && hold.State == ledger.HoldOpen && !b.Now().Before(hold.Expires) {
+		return payment.Refuse(payment.BadState, "hold of payment "+x.ID, "expired at "+hold.Expires.UTC().Format(time.RFC3339), "a capture before that")
+	}
+	_, replayed, err := tx.Book().Post(ledger.Transfer{
+		ID: posting, Kind: ledger.KindCapture, Hold: holdID(x.ID), Amount: x.Sum(), Final: x.Final, Code: "capture", Time: b.Now(), Ref: ref,
+	})
+	if err == nil && replayed { // the money moved before, by another order with the same number
+		err = payment.Refuse(payment.Conflict, "transfer "+agent.Key(x.ID, "transfer", x.Seq), "done before", "the reply of then, or the next number")
+	}
+	return err
 }
 
 // confirmed checks the confirmer's word for a transfer, unless the consumer chose to do without.
