@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -105,10 +106,8 @@ func (c *checker) text(field, s string, least, most int) {
 }
 
 func (c *checker) oneOf(field, s string, words ...string) {
-	for _, word := range words {
-		if s == word {
-			return
-		}
+	if slices.Contains(words, s) {
+		return
 	}
 	c.refuse(field, quote(s), strings.Join(words, " or "))
 }

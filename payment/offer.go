@@ -3,6 +3,7 @@ package payment
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/payca/payca/payment/money"
@@ -85,7 +86,7 @@ func (o *Offer) check() error {
 
 // allows checks the choice of an instrument.
 func (o *Offer) allows(name string) error {
-	names := ""
+	var names strings.Builder
 	for _, i := range o.Instruments {
 		if i.Name == name {
 			if i.Limit == nil {
@@ -96,9 +97,9 @@ func (o *Offer) allows(name string) error {
 			}
 			return nil
 		}
-		names += " " + i.Name
+		names.WriteString(" " + i.Name)
 	}
-	return Refuse(MethodNotAllowed, "instrument", quote(name), "one of"+names)
+	return Refuse(MethodNotAllowed, "instrument", quote(name), "one of"+names.String())
 }
 
 // Allows checks that the offer can be accepted with that instrument at that time.

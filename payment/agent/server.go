@@ -259,14 +259,14 @@ func (a *Agent) roles() []policy.Role {
 }
 
 func words(roles []policy.Role) string {
-	text := ""
+	var text strings.Builder
 	for i, role := range roles {
 		if i > 0 {
-			text += " or "
+			text.WriteString(" or ")
 		}
-		text += string(role)
+		text.WriteString(string(role))
 	}
-	return text
+	return text.String()
 }
 
 // Run serves on the listener, nil for a party that only calls, and does the scheduled work until ctx ends. It

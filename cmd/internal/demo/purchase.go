@@ -145,18 +145,18 @@ func (d *demo) purchase(ctx context.Context, choice consumer.Choice, length bool
 }
 
 func (d *demo) showOffer(o *consumer.Offered, school, shop string, length bool) {
-	text := ""
+	var text strings.Builder
 	if length {
 		for _, line := range o.Offer.Lines {
-			text += fmt.Sprintf("\n      %d x %s at %s", line.Quantity, line.Model, line.UnitPrice)
+			text.WriteString(fmt.Sprintf("\n      %d x %s at %s", line.Quantity, line.Model, line.UnitPrice))
 			for _, option := range line.Options {
-				text += fmt.Sprintf(", %s %s", option.Name, option.Value)
+				text.WriteString(fmt.Sprintf(", %s %s", option.Name, option.Value))
 			}
 		}
-		text += fmt.Sprintf("\n      to %s on %s", o.Offer.Delivery.Place, o.Offer.Delivery.Time.Format("2006-01-02 15:04"))
+		text.WriteString(fmt.Sprintf("\n      to %s on %s", o.Offer.Delivery.Place, o.Offer.Delivery.Time.Format("2006-01-02 15:04")))
 	}
 	d.step("offer", map[string]any{"payment": o.ID, "rev": o.Rev, "total": o.Total, "terms": o.Offer},
-		"%s orders; %s signs an offer over %s, which says exactly what was ordered%s", school, shop, o.Total, text)
+		"%s orders; %s signs an offer over %s, which says exactly what was ordered%s", school, shop, o.Total, text.String())
 }
 
 func way(route, shop string) string {
