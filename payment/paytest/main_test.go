@@ -81,7 +81,8 @@ func (b *buyer) step(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	if sale.State.Final() {
-		return true, school.Control(ctx, "/await", consumer.WaitRequest{ID: b.id}, &sale)
+		err := school.Control(ctx, "/await", consumer.WaitRequest{ID: b.id}, &sale)
+		return err == nil, err
 	}
 	if sale.State == payment.Opened {
 		return false, shop.Control(ctx, "/ship", merchant.Target{ID: b.id}, &sale)

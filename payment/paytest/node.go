@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/enroll"
@@ -126,6 +127,14 @@ func (n *Node) Start(t testing.TB) {
 	n.cancel, n.done = cancel, make(chan error, 1)
 	listener, a, done := n.listener, n.Agent, n.done
 	go func() { done <- a.Run(ctx, listener) }()
+	for range 1000 { // the operator's socket comes with the rest
+		if client, err := agent.DialControl(n.Dir); err == nil {
+			client.CloseIdleConnections()
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%s does not start", n.ID)
 }
 
 // peers lists everybody who can be called.

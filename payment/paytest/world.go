@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -28,22 +30,23 @@ type Options struct {
 	Balance     int64          // of the consumer's account in minor units; 0 for 1,000,000.00
 	CaptureRule string         // "" for payment.CaptureOnShipment
 	AutoShip    bool
-	Fee         int64                                       // of the acquiring bank, hundredths of a percent; 0 for 25
-	Limit       int64                                       // of one payment at the issuing bank
-	OfferLife   time.Duration                               // 0 for the merchant's usual
-	ConfirmLife time.Duration                               // 0 for the issuing bank's usual
-	HoldLife    time.Duration                               // 0 for the issuing bank's usual
-	Deadline    time.Duration                               // of the gateway; 0 for its usual
-	Timeout     time.Duration                               // of one call
-	Now         func() time.Time                            `json:"-"` // of the agents
-	Fail        func(node, point string)                    `json:"-"` // called when a node reaches a point
-	Dial        func(from, to, address string) string       `json:"-"` // another address to call, such as a proxy's
-	Status      mtls.StatusChecker                          `json:"-"` // nil for one that asks the CA at every use
-	Certificate func(thumbprint string) []*x509.Certificate `json:"-"`
-	Logger      *slog.Logger                                `json:"-"`
-	Logs        func(node string) *slog.Logger              `json:"-"` // a logger for each node, in place of Logger
-	Wire        func(node string, body []byte)              `json:"-"` // is shown what each node sends and receives, decrypted
-	Commit      func(node string) error                     `json:"-"` // called before each commit, which an error makes fail
+	Fee         int64                                                       // of the acquiring bank, hundredths of a percent; 0 for 25
+	Limit       int64                                                       // of one payment at the issuing bank
+	OfferLife   time.Duration                                               // 0 for the merchant's usual
+	ConfirmLife time.Duration                                               // 0 for the issuing bank's usual
+	HoldLife    time.Duration                                               // 0 for the issuing bank's usual
+	Deadline    time.Duration                                               // of the gateway; 0 for its usual
+	Timeout     time.Duration                                               // of one call
+	Now         func() time.Time                                            `json:"-"` // of the agents
+	Fail        func(node, point string)                                    `json:"-"` // called when a node reaches a point
+	Dial        func(from, to, address string) string                       `json:"-"` // another address to call, such as a proxy's
+	Status      mtls.StatusChecker                                          `json:"-"` // nil for one that asks the CA at every use
+	Certificate func(thumbprint string) []*x509.Certificate                 `json:"-"`
+	Logger      *slog.Logger                                                `json:"-"`
+	Logs        func(node string) *slog.Logger                              `json:"-"` // a logger for each node, in place of Logger
+	Wire        func(node string, body []byte)                              `json:"-"` // is shown what each node sends and receives, decrypted
+	Commit      func(node string) error                                     `json:"-"` // called before each commit, which an error makes fail
+	Calling     func(node string, next http.RoundTripper) http.RoundTripper `json:"-"` // stands before the calls of each node
 	NoSync      bool
 }
 
@@ -82,7 +85,10 @@ func New(t testing.TB, opts Options) *World {
 	if opts.Fee == 0 {
 		opts.Fee = 25
 	}
-	w := &World{Net: catest.New(t), opts: opts, dir: t.TempDir()}
+	dir, err := os.MkdirTemp("", "paytest") // short, since it holds sockets
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w := &World{Net: catest.New(t), opts: opts, dir: dir}
 	if w.Status = opts.Status; w.Status == nil {
 		checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: -1})
 		must(t, err)
