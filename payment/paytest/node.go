@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/enroll"
@@ -109,18 +110,8 @@ func (n *Node) Encrypt(t testing.TB) *x509.Certificate {
 func (n *Node) Start(t testing.TB) {
 	t.Helper()
 	w := n.world
-	var peers []agent.Peer
-	for _, other := range w.nodes {
-		if other != n && other.Address != "" {
-			address := other.Address
-			if w.opts.Dial != nil {
-				address = w.opts.Dial(n.ID, other.ID, address)
-			}
-			peers = append(peers, agent.Peer{URI: other.URI, URL: "https://" + other.DNS(), Address: address})
-		}
-	}
 	cfg := agent.Config{
-		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.Status, Directory: directory{w.Net.Store, w}, Peers: peers,
+		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.Status, Directory: directory{w.Net.Store, w}, Peers: n.peers(),
 		Timeout: w.opts.Timeout, Now: w.opts.Now, Logger: w.opts.Logger, NoSync: w.opts.NoSync,
 	}
 	w.opts.apply(&cfg, n.ID)
@@ -136,6 +127,29 @@ func (n *Node) Start(t testing.TB) {
 	n.cancel, n.done = cancel, make(chan error, 1)
 	listener, a, done := n.listener, n.Agent, n.done
 	go func() { done <- a.Run(ctx, listener) }()
+	for range 1000 { // the operator's socket comes with the rest
+		if client, err := agent.DialControl(n.Dir); err == nil {
+			client.CloseIdleConnections()
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%s does not start", n.ID)
+}
+
+// peers lists everybody who can be called.
+func (n *Node) peers() (peers []agent.Peer) {
+	w := n.world
+	for _, other := range w.nodes {
+		if other != n && other.Address != "" {
+			address := other.Address
+			if w.opts.Dial != nil {
+				address = w.opts.Dial(n.ID, other.ID, address)
+			}
+			peers = append(peers, agent.Peer{URI: other.URI, URL: "https://" + other.DNS(), Address: address})
+		}
+	}
+	return peers
 }
 
 // Stop ends the agent, as a power cut would as far as calls under way are concerned.

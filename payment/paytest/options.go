@@ -21,6 +21,9 @@ func (o *Options) apply(cfg *agent.Config, node string) {
 	if o.Logs != nil {
 		cfg.Logger = o.Logs(node)
 	}
+	if o.Calling != nil {
+		cfg.Calling = func(next http.RoundTripper) http.RoundTripper { return o.Calling(node, next) }
+	}
 	if o.Wire != nil {
 		show := func(body []byte) { o.Wire(node, body) }
 		cfg.Serving = func(next http.Handler) http.Handler { return recordingHandler(next, show) }

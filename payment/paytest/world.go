@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -28,22 +30,23 @@ type Options struct {
 	Balance     int64          // of the consumer's account in minor units; 0 for 1,000,000.00
 	CaptureRule string         // "" for payment.CaptureOnShipment
 	AutoShip    bool
-	Fee         int64                                 // of the acquiring bank, hundredths of a percent; 0 for 25
-	Limit       int64                                 // of one payment at the issuing bank
-	OfferLife   time.Duration                         // 0 for the merchant's usual
-	ConfirmLife time.Duration                         // 0 for the issuing bank's usual
-	HoldLife    time.Duration                         // 0 for the issuing bank's usual
-	Deadline    time.Duration                         // of the gateway; 0 for its usual
-	Timeout     time.Duration                         // of one call
-	Now         func() time.Time                      // of the agents
-	Fail        func(node, point string)              // called when a node reaches a point
-	Dial        func(from, to, address string) string // another address to call, such as a proxy's
-	Status      mtls.StatusChecker                    // nil for one that asks the CA at every use
-	Certificate func(thumbprint string) []*x509.Certificate
-	Logger      *slog.Logger
-	Logs        func(node string) *slog.Logger // a logger for each node, in place of Logger
-	Wire        func(node string, body []byte) // is shown what each node sends and receives, decrypted
-	Commit      func(node string) error        // called before each commit, which an error makes fail
+	Fee         int64                                                       // of the acquiring bank, hundredths of a percent; 0 for 25
+	Limit       int64                                                       // of one payment at the issuing bank
+	OfferLife   time.Duration                                               // 0 for the merchant's usual
+	ConfirmLife time.Duration                                               // 0 for the issuing bank's usual
+	HoldLife    time.Duration                                               // 0 for the issuing bank's usual
+	Deadline    time.Duration                                               // of the gateway; 0 for its usual
+	Timeout     time.Duration                                               // of one call
+	Now         func() time.Time                                            `json:"-"` // of the agents
+	Fail        func(node, point string)                                    `json:"-"` // called when a node reaches a point
+	Dial        func(from, to, address string) string                       `json:"-"` // another address to call, such as a proxy's
+	Status      mtls.StatusChecker                                          `json:"-"` // nil for one that asks the CA at every use
+	Certificate func(thumbprint string) []*x509.Certificate                 `json:"-"`
+	Logger      *slog.Logger                                                `json:"-"`
+	Logs        func(node string) *slog.Logger                              `json:"-"` // a logger for each node, in place of Logger
+	Wire        func(node string, body []byte)                              `json:"-"` // is shown what each node sends and receives, decrypted
+	Commit      func(node string) error                                     `json:"-"` // called before each commit, which an error makes fail
+	Calling     func(node string, next http.RoundTripper) http.RoundTripper `json:"-"` // stands before the calls of each node
 	NoSync      bool
 }
 
@@ -82,7 +85,10 @@ func New(t testing.TB, opts Options) *World {
 	if opts.Fee == 0 {
 		opts.Fee = 25
 	}
-	w := &World{Net: catest.New(t), opts: opts, dir: t.TempDir()}
+	dir, err := os.MkdirTemp("", "paytest") // short, since it holds sockets
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w := &World{Net: catest.New(t), opts: opts, dir: dir}
 	if w.Status = opts.Status; w.Status == nil {
 		checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: -1})
 		must(t, err)
@@ -100,35 +106,38 @@ func New(t testing.TB, opts Options) *World {
 
 // parties enrolls everybody.
 func (w *World) parties(t testing.TB) {
+	w.ABank = w.Add(t, "abank", policy.AcquiringBank, w.builder(policy.AcquiringBank))
+	w.K = w.Add(t, "confirm", policy.Confirmer, w.builder(policy.Confirmer))
+	w.IBank = w.Add(t, "ibank", policy.IssuingBank, w.builder(policy.IssuingBank))
+	w.GW = w.Add(t, "gw1", policy.Gateway, w.builder(policy.Gateway))
+	w.Shop = w.Add(t, "shop1", policy.Merchant, w.builder(policy.Merchant))
+	w.School = w.Add(t, "school", policy.Consumer, w.builder(policy.Consumer))
+}
+
+// builder returns what makes the world's party of that role out of an agent.
+func (w *World) builder(role policy.Role) func(*agent.Agent) error {
 	o := w.opts
-	w.ABank = w.Add(t, "abank", policy.AcquiringBank, func(a *agent.Agent) (err error) {
-		w.Acquirer, err = acquiringbank.New(acquiringbank.Config{Agent: a, Fee: o.Fee})
+	return func(a *agent.Agent) (err error) {
+		switch role {
+		case policy.AcquiringBank:
+			w.Acquirer, err = acquiringbank.New(acquiringbank.Config{Agent: a, Fee: o.Fee})
+		case policy.Confirmer:
+			w.Confirmer, err = confirmer.New(confirmer.Config{Agent: a})
+		case policy.IssuingBank:
+			w.Issuer, err = issuingbank.New(issuingbank.Config{
+				Agent: a, BIN: BIN, Confirmer: w.K.URI, Limit: o.Limit, ConfirmLife: o.ConfirmLife, HoldLife: o.HoldLife,
+			})
+		case policy.Gateway:
+			w.Gateway, err = gateway.New(gateway.Config{
+				Agent: a, Routes: []gateway.Route{{BIN: BIN, Issuer: w.IBank.URI}}, Confirmer: w.K.URI, Deadline: o.Deadline,
+			})
+		case policy.Merchant:
+			w.Merchant, err = w.NewMerchant(a)
+		default:
+			w.Consumer, err = consumer.New(consumer.Config{Agent: a})
+		}
 		return err
-	})
-	w.K = w.Add(t, "confirm", policy.Confirmer, func(a *agent.Agent) (err error) {
-		w.Confirmer, err = confirmer.New(confirmer.Config{Agent: a})
-		return err
-	})
-	w.IBank = w.Add(t, "ibank", policy.IssuingBank, func(a *agent.Agent) (err error) {
-		w.Issuer, err = issuingbank.New(issuingbank.Config{
-			Agent: a, BIN: BIN, Confirmer: w.K.URI, Limit: o.Limit, ConfirmLife: o.ConfirmLife, HoldLife: o.HoldLife,
-		})
-		return err
-	})
-	w.GW = w.Add(t, "gw1", policy.Gateway, func(a *agent.Agent) (err error) {
-		w.Gateway, err = gateway.New(gateway.Config{
-			Agent: a, Routes: []gateway.Route{{BIN: BIN, Issuer: w.IBank.URI}}, Confirmer: w.K.URI, Deadline: o.Deadline,
-		})
-		return err
-	})
-	w.Shop = w.Add(t, "shop1", policy.Merchant, func(a *agent.Agent) (err error) {
-		w.Merchant, err = w.NewMerchant(a)
-		return err
-	})
-	w.School = w.Add(t, "school", policy.Consumer, func(a *agent.Agent) (err error) {
-		w.Consumer, err = consumer.New(consumer.Config{Agent: a})
-		return err
-	})
+	}
 }
 
 // NewMerchant makes a merchant that sells what [World.Terms] orders.
