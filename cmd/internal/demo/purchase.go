@@ -190,7 +190,7 @@ func (d *demo) approve(ctx context.Context, id string, choice consumer.Choice) e
 		return err
 	}
 	d.step("authorise", map[string]any{"payment": id, "state": v.State, "held": balances.Held},
-		"%s -> %s -> %s: approved; %s holds %s", gw.ID, abank.ID, ibank.ID, ibank.ID, balances.Held)
+		"%s opens the instruction and seals it again for %s; %s checks the dual signature without it; %s approves and holds %s", gw.ID, ibank.ID, abank.ID, ibank.ID, balances.Held)
 	if choice.Mode == payment.ConfirmNone {
 		return nil
 	}
