@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,6 +68,9 @@ func (k *Confirmer) expect(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	if err := c.Operation(a.ID, "confirmation", 1); err != nil {
 		return nil, err
+	}
+	if !slices.Contains(a.Audience, c.URI) {
+		return nil, payment.Refuse(payment.NotAddressedHere, "caller", c.URI, "the gateway that the approval is for")
 	}
 	sealed, err := c.Sealed(a.ID, msg, payment.KindExpect)
 	if err != nil {
