@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func (a *Agent) Send(ctx context.Context, to, path, key string, in, out any) err
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+	ctx, cancel := a.limit(ctx, 0)
 	defer cancel()
 	a.reached("sending", key)
 	defer a.reached("sent", key)
@@ -119,12 +120,38 @@ func (a *Agent) Send(ctx context.Context, to, path, key string, in, out any) err
 	}
 }
 
+// patienceHeader says for how many milliseconds the caller waits for the answer.
+const patienceHeader = "Pay-Patience"
+
+// patienceKey is of the time, in a context, until when the caller of this agent waits.
+type patienceKey struct{}
+
+// patient notes how long the caller waits, so that calls made for it end before: then the answer names the party that
+// did not answer, and not the one that waited for it. Who claims to wait for next to nothing is not believed.
+func (a *Agent) patient(ctx context.Context, header string) context.Context {
+	ms, err := strconv.ParseInt(header, 10, 32)
+	if err != nil {
+		return ctx
+	}
+	wait := max(time.Duration(ms)*time.Millisecond, a.cfg.Timeout/8)
+	return context.WithValue(ctx, patienceKey{}, time.Now().Add(wait))
+}
+
+// limit gives a call its time: that of the configuration and what is added, but at most four fifths of what the caller has left.
+func (a *Agent) limit(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+	timeout := a.cfg.Timeout + more
+	if until, ok := ctx.Value(patienceKey{}).(time.Time); ok {
+		timeout = min(timeout, max(time.Until(until)*4/5, a.cfg.Timeout/16))
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
 // inFlightPause is between two questions whether an operation under way has ended.
 const inFlightPause = 50 * time.Millisecond
 
 // Fetch reads path at a peer into out, waiting for at most wait longer than usual.
 func (a *Agent) Fetch(ctx context.Context, to, path string, wait time.Duration, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout+wait)
+	ctx, cancel := a.limit(ctx, wait)
 	defer cancel()
 	return a.exchange(ctx, http.MethodGet, to, path, "", nil, out)
 }
@@ -145,6 +172,9 @@ func (a *Agent) exchange(ctx context.Context, method, to, path, key string, body
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set(idempotencyHeader, key)
+		if deadline, ok := ctx.Deadline(); ok {
+			req.Header.Set(patienceHeader, strconv.FormatInt(max(0, time.Until(deadline).Milliseconds()), 10))
+		}
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {

@@ -146,7 +146,7 @@ func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx contex
 			return writeJSON(w, stored)
 		}
 		// What was begun is finished even if the caller goes away.
-		reply, err := handle(context.WithoutCancel(r.Context()), c)
+		reply, err := handle(a.patient(context.WithoutCancel(r.Context()), r.Header.Get(patienceHeader)), c)
 		a.reached("answering", c.Key)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package paytest_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -16,6 +17,10 @@ import (
 
 func TestMain(m *testing.M) {
 	paytest.RunChild() // does not return in a child process
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // most tests wait most of the time
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

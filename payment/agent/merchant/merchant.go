@@ -70,6 +70,7 @@ func New(cfg Config) (*Merchant, error) {
 	m.Handle("ship", func(ctx context.Context, id string) error { _, err := m.Ship(ctx, id); return err })
 	m.Handle("capture", m.sendCapture)
 	m.Handle("void", m.sendVoid)
+	m.Handle("hold", m.holdEnded)
 	m.control()
 	return m, nil
 }

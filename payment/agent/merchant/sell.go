@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/agent"
@@ -202,7 +203,7 @@ func (m *Merchant) result(ctx context.Context, c *agent.Call) (any, error) {
 	case result.Sum() != s.Amount:
 		return nil, payment.Refuse(payment.AmountMismatch, "result.amount", result.Sum().String(), s.Amount.String())
 	}
-	issuer, err := m.approval(ctx, c, msg, s, &result)
+	issuer, expires, err := m.approval(ctx, c, msg, s, &result)
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +226,9 @@ func (m *Merchant) result(ctx context.Context, c *agent.Call) (any, error) {
 		s.Result, s.AuthRes, s.Issuer, s.Reason = object.Digest(), result.AuthRes, issuer, result.Reason
 		if receipt := reply[payment.KindReceipt]; receipt != "" {
 			s.Receipt = payment.Object(receipt).Digest()
+			if err := tx.Schedule(agent.Job{Name: "hold", ID: s.ID, At: expires.Add(m.Timeout())}); err != nil {
+				return err
+			}
 			if m.cfg.AutoShip && s.Shipped.IsZero() {
 				if err := tx.Schedule(agent.Job{Name: "ship", ID: s.ID, At: m.Now(), AtStart: true}); err != nil {
 					return err
@@ -254,28 +258,28 @@ func (s *sale) settle(r *payment.Result, m *Merchant) error {
 	return nil
 }
 
-// approval checks the bank's decision that comes with a result, and returns the bank.
-func (m *Merchant) approval(ctx context.Context, c *agent.Call, msg agent.Message, s *sale, result *payment.Result) (issuer string, err error) {
+// approval checks the bank's decision that comes with a result, and returns the bank and when its hold ends.
+func (m *Merchant) approval(ctx context.Context, c *agent.Call, msg agent.Message, s *sale, result *payment.Result) (issuer string, expires time.Time, err error) {
 	if result.AuthRes == "" {
-		return "", nil // the gateway reversed before there was a decision
+		return "", expires, nil // the gateway reversed before there was a decision
 	}
 	var authres payment.AuthRes
 	object, bank, err := c.Open(ctx, msg, payment.KindAuthRes, &authres)
 	if err != nil {
-		return "", err
+		return "", expires, err
 	}
 	dual := &payment.Dual{Merchant: m.URI()}
 	dual.ID, dual.Amount = s.ID, &s.Amount
 	if err := payment.CheckApproval(object, &authres, result.AuthRes, dual, s.Consumer); err != nil {
-		return "", err
+		return "", expires, err
 	}
 	if result.Result == payment.Deliver && authres.Result != payment.Approved {
-		return "", payment.Refuse(payment.ApprovalMismatch, "authres.result", authres.Result, payment.Approved+", to deliver")
+		return "", expires, payment.Refuse(payment.ApprovalMismatch, "authres.result", authres.Result, payment.Approved+", to deliver")
 	}
 	if result.Result == payment.Deliver && s.Mode != payment.ConfirmNone && result.Confirm == "" {
-		return "", payment.Refuse(payment.ApprovalMismatch, "result.confirm", "missing", "the digest of the confirmation")
+		return "", expires, payment.Refuse(payment.ApprovalMismatch, "result.confirm", "missing", "the digest of the confirmation")
 	}
-	return bank.String(), nil
+	return bank.String(), time.Unix(authres.HoldExpires, 0), nil
 }
 
 // oih is the digest by which the dual signature names the accepted offer.

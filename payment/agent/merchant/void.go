@@ -92,3 +92,44 @@ func (m *Merchant) sendVoid(ctx context.Context, id string) error {
 		return errors.Join(s.Move(payment.Reversing, m.Now()), s.Move(payment.Released, m.Now()), tx.Keep(x), tx.Cancel("void", id))
 	})
 }
+
+// holdEnded asks the gateway what became of a sale that is still open when its hold is over: nothing can be captured any
+// more. It can be repeated.
+func (m *Merchant) holdEnded(ctx context.Context, id string) error {
+	s, err := m.read(id, "")
+	if err != nil || s.State != payment.Opened {
+		return err
+	}
+	var v agent.View
+	if err := m.Fetch(ctx, m.cfg.Gateway, "/payments/"+id, 0, &v); err != nil {
+		return err
+	}
+	x := m.Exchange(m.cfg.Gateway)
+	switch {
+	case v.State == payment.Released:
+		var voided payment.Voided
+		objects := v.Objects[string(payment.KindVoided)]
+		if len(objects) == 0 {
+			return payment.Refuse(payment.ApprovalMismatch, "payment "+id, "voided without the bank's word", "with it")
+		}
+		_, bank, err := x.Open(ctx, agent.Message{payment.KindVoided: objects[0]}, payment.KindVoided, &voided)
+		if err != nil {
+			return err
+		}
+		if bank.String() != s.Issuer || voided.ID != id {
+			return payment.Refuse(payment.ApprovalMismatch, "voided", "of payment "+voided.ID+" by "+bank.String(), id+" by "+s.Issuer)
+		}
+	case v.State != payment.Closed:
+		return payment.Refuse(payment.BadState, "payment "+id, string(v.State)+" at the gateway", "its end; ask again")
+	}
+	return m.change(ctx, id, func(tx *agent.Tx, s *sale) error {
+		if s.State != payment.Opened {
+			return nil
+		}
+		if v.State == payment.Closed {
+			return s.Move(payment.Closed, m.Now())
+		}
+		s.Reason = v.Reason
+		return errors.Join(s.Move(payment.Reversing, m.Now()), s.Move(payment.Released, m.Now()), tx.Keep(x), tx.Cancel("void", id))
+	})
+}
