@@ -22,7 +22,7 @@ func TestSealedObjectsAreReadByGoJose(t *testing.T) {
 	if to, err := payment.SealedTo(payment.KindExpect, sealed); err != nil || to != c.confirmer.thumbprint() {
 		t.Errorf("SealedTo: got %q, %v", to, err)
 	}
-	parsed, err := jose.ParseEncrypted(string(sealed), []jose.KeyAlgorithm{jose.ECDH_ES}, []jose.ContentEncryption{jose.A256GCM})
+	parsed, err := jose.ParseEncryptedCompact(string(sealed), []jose.KeyAlgorithm{jose.ECDH_ES}, []jose.ContentEncryption{jose.A256GCM})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,9 @@ func (f *vectorFile) parties(t *testing.T) (map[string]*policy.Peer, map[string]
 			t.Errorf("%s: thumbprint %s, want %s", p.URI, payment.Thumbprint(cert.Raw), p.Thumbprint)
 		}
 		peers[p.Thumbprint] = &policy.Peer{Identity: policy.Identity{Network: network, Role: p.Role, Party: p.Party}, Leaf: cert}
-		if private, ok := key.(interface{ ECDH() (*ecdh.PrivateKey, error) }); ok {
+		if private, ok := key.(interface {
+			ECDH() (*ecdh.PrivateKey, error)
+		}); ok {
 			if keys[p.Thumbprint], err = private.ECDH(); err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +216,9 @@ func (f *vectorFile) addBroken(t *testing.T, c *cast) {
 	m, g := c.merchant, c.gateway
 	good := sign(t, m, c.specimens()[payment.KindRequest].body)
 	payload, h := string(payment.Payload(good)), header(m, payment.KindRequest)
-	add := func(name string, object payment.Object, code payment.Code) { f.add(name, payment.KindRequest, g, object, code) }
+	add := func(name string, object payment.Object, code payment.Code) {
+		f.add(name, payment.KindRequest, g, object, code)
+	}
 	head := func(name, old, new string, code payment.Code) {
 		add(name, forge(t, m, strings.Replace(h, old, new, 1), []byte(payload)), code)
 	}
