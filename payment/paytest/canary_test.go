@@ -67,7 +67,7 @@ type canary struct {
 func newCanary(t *testing.T) *canary {
 	t.Helper()
 	c := &canary{}
-	opts := quick()
+	opts := steady()
 	opts.Wire = c.wire.write
 	opts.Logs = func(node string) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(tapeWriter{&c.logs, node}, &slog.HandlerOptions{Level: slog.LevelDebug}))

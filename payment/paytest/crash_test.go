@@ -196,6 +196,9 @@ func TestALostReplyOrAHandlerThatEndsHalfwayChangesNothing(t *testing.T) {
 	w := paytest.New(t, opts)
 	var ids []string
 	for i, s := range sends {
+		if testing.Short() && i%2 == 0 {
+			continue // those where a kill is tried in every run are among them
+		}
 		points := []string{prefixes[s.receiver] + ".answering." + s.operation}
 		if !testing.Short() && s.sender != "school" && !(s.sender == "shop1" && s.operation == "capture") { // those are calls of the operator
 			points = append(points, prefixes[s.sender]+".sending."+s.operation, prefixes[s.sender]+".sent."+s.operation)
@@ -203,7 +206,7 @@ func TestALostReplyOrAHandlerThatEndsHalfwayChangesNothing(t *testing.T) {
 		for _, point := range points {
 			t.Run(point, func(t *testing.T) {
 				choice := consumer.Choice{Route: consumer.Direct}
-				if i%2 == 1 && s.operation != "instruction" {
+				if i%4 == 1 && s.operation != "instruction" {
 					choice.Route = consumer.Relay
 				}
 				d.arm(point)

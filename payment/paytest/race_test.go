@@ -23,11 +23,24 @@ import (
 )
 
 // crowd is how many do the same at once.
-const crowd = 64
+func crowd() int {
+	if testing.Short() {
+		return 32
+	}
+	return 64
+}
 
 // steady are options for tests in which nothing fails, but much happens at once.
 func steady() paytest.Options {
 	return paytest.Options{Status: paytest.Good, NoSync: true, Timeout: 20 * time.Second}
+}
+
+// rounds is how often two things race.
+func rounds() int {
+	if testing.Short() {
+		return 4
+	}
+	return 40
 }
 
 // together does something n times at once and returns the errors.
@@ -58,6 +71,7 @@ func count(failed []error) (n int) {
 
 func TestOfManyPaymentsOneGetsTheLastCent(t *testing.T) {
 	t.Parallel()
+	crowd := crowd()
 	opts := steady()
 	opts.Balance = 30_000 // one workstation
 	w := paytest.New(t, opts)
@@ -69,12 +83,12 @@ func TestOfManyPaymentsOneGetsTheLastCent(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids[i] = offered.ID
-	}
-	for _, err := range together(crowd, func(i int) error {
-		_, err := w.Consumer.Accept(t.Context(), ids[i], consumer.Choice{Mode: payment.ConfirmNone})
-		if err == nil {
-			views[i], err = w.Consumer.Pay(t.Context(), ids[i])
+		if _, err := w.Consumer.Accept(t.Context(), ids[i], consumer.Choice{Mode: payment.ConfirmNone}); err != nil {
+			t.Fatal(err)
 		}
+	}
+	for _, err := range together(crowd, func(i int) (err error) {
+		views[i], err = w.Consumer.Pay(t.Context(), ids[i])
 		return err
 	}) {
 		if err != nil {
@@ -168,9 +182,9 @@ func (m multiplier) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestManyIdenticalRequestsHaveOneEffectAndOneReply(t *testing.T) {
 	t.Parallel()
-	times := crowd
+	times := crowd()
 	if testing.Short() {
-		times = 8 // each wave makes new connections
+		times = 6 // each wave makes new connections
 	}
 	var mu sync.Mutex
 	var odd []string
@@ -213,7 +227,7 @@ func TestManyCapturesOfOnePartMoveMoneyOnce(t *testing.T) {
 	id := w.Buy(t, 4, consumer.Choice{Mode: payment.ConfirmNone})
 	part := money.New(30_000, "CNY")
 	ship(t, w, id)
-	failed := together(crowd, func(int) error {
+	failed := together(crowd(), func(int) error {
 		_, err := w.Merchant.Capture(t.Context(), id, &part, false)
 		return err
 	})
@@ -231,7 +245,8 @@ func TestManyCapturesOfOnePartMoveMoneyOnce(t *testing.T) {
 	// The same number, by other bytes each, straight to the gateway.
 	next := int64(won) + 1
 	if won < 4 {
-		failed = together(crowd, func(int) error { return capture(t, w, id, next) })
+		ref := approval(t, w, id)
+		failed = together(crowd(), func(int) error { return capture(t, w, id, ref, next) })
 		if told := w.Told(t, id); count(failed) != 1 || told.Hold.Captured.Minor != next*part.Minor {
 			t.Errorf("%d captures of one number went well and %v is captured, want one more", count(failed), told.Hold.Captured)
 		}
@@ -266,10 +281,10 @@ func approval(t *testing.T, w *paytest.World, id string) string {
 }
 
 // capture signs a capture of one workstation and sends it to the gateway past the merchant's own records.
-func capture(t *testing.T, w *paytest.World, id string, seq int64) error {
+func capture(t *testing.T, w *paytest.World, id, ref string, seq int64) error {
 	amount := money.New(30_000, "CNY")
 	object, err := w.Merchant.Exchange(w.GW.URI).Sign(&payment.Capture{
-		Head: payment.Head{ID: id, Audience: []string{w.GW.URI}, Amount: &amount, Ref: approval(t, w, id)}, Seq: seq, Shipped: time.Now().Unix(),
+		Head: payment.Head{ID: id, Audience: []string{w.GW.URI}, Amount: &amount, Ref: ref}, Seq: seq, Shipped: time.Now().Unix(),
 	}, time.Hour)
 	if err != nil {
 		return err
@@ -278,9 +293,9 @@ func capture(t *testing.T, w *paytest.World, id string, seq int64) error {
 }
 
 // void does the same with a void.
-func void(t *testing.T, w *paytest.World, id string) error {
+func void(t *testing.T, w *paytest.World, id, ref string) error {
 	object, err := w.Merchant.Exchange(w.GW.URI).Sign(&payment.Void{
-		Head: payment.Head{ID: id, Audience: []string{w.GW.URI}, Ref: approval(t, w, id)}, Reason: "out of stock",
+		Head: payment.Head{ID: id, Audience: []string{w.GW.URI}, Ref: ref}, Reason: "out of stock",
 	}, time.Hour)
 	if err != nil {
 		return err
@@ -292,9 +307,10 @@ func TestOfVoidAndCaptureExactlyOneWins(t *testing.T) {
 	t.Parallel()
 	w := paytest.New(t, steady())
 	var ids []string
-	for i := range 8 {
+	for i := range rounds() {
 		id := w.Buy(t, 1, consumer.Choice{Mode: payment.ConfirmNone})
 		ids = append(ids, id)
+		ref := approval(t, w, id)
 		straight := i%2 == 1 // past the merchant's own records
 		if !straight {
 			ship(t, w, id)
@@ -303,11 +319,11 @@ func TestOfVoidAndCaptureExactlyOneWins(t *testing.T) {
 			var err error
 			switch {
 			case n == 0 && straight:
-				err = void(t, w, id)
+				err = void(t, w, id, ref)
 			case n == 0:
 				_, err = w.Merchant.Void(t.Context(), id, "out of stock")
 			case straight:
-				err = capture(t, w, id, 1)
+				err = capture(t, w, id, ref, 1)
 			default:
 				_, err = w.Merchant.Capture(t.Context(), id, nil, true)
 			}
@@ -329,7 +345,7 @@ func TestAnAmendmentAndAnAcceptanceAtOnceAgreeOnOneOffer(t *testing.T) {
 	w := paytest.New(t, steady())
 	var ids []string
 	won := [2]int{}
-	for range 12 {
+	for range rounds() {
 		offered, err := w.Consumer.Order(t.Context(), w.Shop.URI, w.Terms(1))
 		if err != nil {
 			t.Fatal(err)

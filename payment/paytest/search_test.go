@@ -68,7 +68,10 @@ func find(data []byte, secret string) (found []string) {
 	return found
 }
 
-var tokens = regexp.MustCompile(`[A-Za-z0-9_-]{24,}`)
+var (
+	tokens  = regexp.MustCompile(`[A-Za-z0-9_-]{24,}`)
+	numbers = regexp.MustCompile(paytest.BIN + `[0-9]{7,13}`)
+)
 
 // findNumbers lists digit runs that could be account numbers of the issuing bank, also in what base64url hides.
 func findNumbers(data []byte) (found []string) {
@@ -78,9 +81,11 @@ func findNumbers(data []byte) (found []string) {
 			texts = append(texts, plain)
 		}
 	}
-	runs := regexp.MustCompile(paytest.BIN + `[0-9]{7,13}`)
 	for _, text := range texts {
-		for _, run := range runs.FindAll(text, -1) {
+		if !bytes.Contains(text, []byte(paytest.BIN)) {
+			continue
+		}
+		for _, run := range numbers.FindAll(text, -1) {
 			for n := 13; n <= len(run); n++ {
 				if _, err := account.ParseNumber(string(run[:n])); err == nil {
 					found = append(found, string(run[:n]))

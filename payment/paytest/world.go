@@ -13,6 +13,7 @@ import (
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/payment"
+	"github.com/payca/payca/payment/account"
 	"github.com/payca/payca/payment/agent"
 	"github.com/payca/payca/payment/agent/acquiringbank"
 	"github.com/payca/payca/payment/agent/confirmer"
@@ -172,8 +173,10 @@ func (w *World) Invite(t testing.TB, n *Node, m *merchant.Merchant) {
 	t.Helper()
 	reply, err := w.Acquirer.Invite(t.Context(), acquiringbank.InviteRequest{Party: n.ID, Currency: w.opts.Currency})
 	must(t, err)
-	_, err = m.Onboard(t.Context(), reply.(acquiringbank.Invited).Token)
-	must(t, err)
+	patiently(t, func() error {
+		_, err := m.Onboard(t.Context(), reply.(acquiringbank.Invited).Token)
+		return err
+	})
 }
 
 // Link opens an account with a balance and links it to a consumer. It returns the account number.
@@ -181,18 +184,26 @@ func (w *World) Link(t testing.TB, n *Node, c *consumer.Consumer, balance int64)
 	t.Helper()
 	reply, err := w.Issuer.Invite(t.Context(), issuingbank.InviteRequest{Party: n.ID, Balance: money.New(balance, w.opts.Currency)})
 	must(t, err)
-	link, err := c.Link(t.Context(), w.IBank.URI, reply.(issuingbank.Invited).Token)
-	must(t, err)
+	var link account.Link
+	patiently(t, func() (err error) {
+		link, err = c.Link(t.Context(), w.IBank.URI, reply.(issuingbank.Invited).Token)
+		return err
+	})
 	return link.Number
 }
 
 // Accepted orders n workstations and accepts the offer.
 func (w *World) Accepted(t testing.TB, n int64, choice consumer.Choice) string {
 	t.Helper()
-	offered, err := w.Consumer.Order(t.Context(), w.Shop.URI, w.Terms(n))
-	must(t, err)
-	_, err = w.Consumer.Accept(t.Context(), offered.ID, choice)
-	must(t, err)
+	var offered *consumer.Offered
+	patiently(t, func() (err error) {
+		offered, err = w.Consumer.Order(t.Context(), w.Shop.URI, w.Terms(n))
+		return err
+	})
+	patiently(t, func() error {
+		_, err := w.Consumer.Accept(t.Context(), offered.ID, choice)
+		return err
+	})
 	return offered.ID
 }
 
@@ -200,11 +211,16 @@ func (w *World) Accepted(t testing.TB, n int64, choice consumer.Choice) string {
 func (w *World) Buy(t testing.TB, n int64, choice consumer.Choice) string {
 	t.Helper()
 	id := w.Accepted(t, n, choice)
-	_, err := w.Consumer.Pay(t.Context(), id)
-	must(t, err)
+	patiently(t, func() error {
+		_, err := w.Consumer.Pay(t.Context(), id)
+		return err
+	})
 	if choice.Mode != payment.ConfirmNone {
-		answered, err := w.Consumer.Confirm(t.Context(), id, 5*time.Second)
-		must(t, err)
+		var answered *consumer.Answered
+		patiently(t, func() (err error) {
+			answered, err = w.Consumer.Confirm(t.Context(), id, 5*time.Second)
+			return err
+		})
 		if answered.Result != payment.ConfirmedResult {
 			t.Fatalf("payment %s: %s", id, answered.Result)
 		}
@@ -231,6 +247,16 @@ func (w *World) close(t testing.TB) {
 	for _, n := range w.nodes {
 		n.Stop(t)
 	}
+}
+
+// patiently repeats what a busy machine was too slow for.
+func patiently(t testing.TB, do func() error) {
+	t.Helper()
+	err := do()
+	for end := time.Now().Add(10 * time.Second); agent.CodeOf(err) == payment.Unavailable && time.Now().Before(end); err = do() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	must(t, err)
 }
 
 func must(t testing.TB, err error) {
