@@ -289,6 +289,19 @@ func KindOf(object Object) (kind Kind, thumbprint string) {
 	return p.kind, p.kid
 }
 
+// Read reads an object of the kind of body into it and checks its form, but neither signature nor signer: for one that was
+// opened before and kept.
+func Read(object Object, body Body) error {
+	p, err := split(object)
+	if err != nil {
+		return err
+	}
+	if p.kind != body.kind() {
+		return Refuse(BadJWS, "typ", quote(p.kind.typ()), quote(body.kind().typ()))
+	}
+	return decode(p.payload, body)
+}
+
 // Payload returns the payload of an object as it claims to be, before anything is verified; nil if the object is
 // malformed.
 func Payload(object Object) []byte {

@@ -35,6 +35,9 @@ func Unmarshal(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return &Error{Rule: "json-utf8", Field: "document", Got: "not UTF-8", Want: "UTF-8 (RFC 8259 section 8.1)"}
 	}
+	if plain(data, reflect.TypeOf(v)) {
+		return fromJSON(json.Unmarshal(data, v))
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	w := walker{dec: dec}

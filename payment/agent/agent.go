@@ -88,6 +88,7 @@ type Agent struct {
 	inFlight   sync.Map // idempotency key -> struct{}
 	jobs       *jobs
 	bells      bells
+	counters   counters
 }
 
 // defaultTimeout is how long a peer may take (T1 of the state machine).

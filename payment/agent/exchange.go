@@ -47,6 +47,7 @@ func (x *Exchange) open(ctx context.Context, m Message, kind payment.Kind, body 
 			return peer, err
 		},
 	}
+	x.agent.counters.verified.Add(1)
 	peer, err := verifier.Open(ctx, object, body)
 	if err != nil {
 		return "", policy.Identity{}, err
@@ -56,6 +57,29 @@ func (x *Exchange) open(ctx context.Context, m Message, kind payment.Kind, body 
 		Peer: x.peer, Status: verdict.State.String() + " by " + verdict.Source, Time: x.agent.Now(), Object: string(object),
 	})
 	return object, peer.Identity, nil
+}
+
+// Reopen reads an object that the agent verified, or signed, and kept before: the signature is not verified again, but who
+// signed it must still be believed.
+func (a *Agent) Reopen(ctx context.Context, object string, body payment.Body) (payment.Object, policy.Identity, error) {
+	o := payment.Object(object)
+	_, thumbprint := payment.KindOf(o)
+	peer, _, err := a.signer(ctx, thumbprint)
+	if err != nil {
+		return "", policy.Identity{}, err
+	}
+	return o, peer.Identity, payment.Read(o, body)
+}
+
+// Known reports whether an object of a payment is kept already, and thus was verified.
+func (a *Agent) Known(id string, object payment.Object) bool {
+	err := a.Read(func(tx *Tx) error {
+		if !tx.has(id, object) {
+			return ErrNotFound
+		}
+		return nil
+	})
+	return err == nil
 }
 
 // Sealed remembers a sealed object of a message.
@@ -93,6 +117,7 @@ func (x *Exchange) Sign(body payment.Body, life time.Duration) (payment.Object, 
 	if err != nil {
 		return "", err
 	}
+	x.agent.counters.signed.Add(1)
 	x.records = append(x.records, Record{
 		Payment: payment.IDOf(body), Kind: payment.KindName(body), Direction: Made, Signer: x.agent.uri, Peer: payment.FirstReader(body),
 		Time: x.agent.Now(), Object: string(object),

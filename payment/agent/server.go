@@ -226,6 +226,7 @@ func (a *Agent) Handler() http.Handler {
 			if !slices.Contains(rt.roles, peer.Identity.Role) {
 				return payment.Refuse(payment.WrongRole, "caller of "+rt.pattern, peer.Identity.String(), "a party with the role "+words(rt.roles))
 			}
+			a.counters.served.Add(1)
 			c := &Call{Peer: peer.Identity, URI: peer.Identity.String(), Request: r, agent: a}
 			c.Exchange = Exchange{agent: a, peer: c.URI}
 			return rt.handle(w, r, c)

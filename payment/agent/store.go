@@ -50,6 +50,7 @@ func (a *Agent) prepare() error {
 // Write runs apply in a transaction that commits as a whole, or not at all if apply returns an error. apply may run more
 // than once: it changes nothing but the transaction and what it sets anew each time.
 func (a *Agent) Write(ctx context.Context, apply func(tx *Tx) error) error {
+	a.counters.commits.Add(1)
 	var wake []func()
 	err := a.db.Write(ctx, func(bolt *bbolt.Tx) error {
 		tx := &Tx{bolt: bolt, agent: a}
@@ -136,7 +137,41 @@ type Record struct {
 	Time      time.Time    `json:"time"`
 	Digest    string       `json:"digest"` // SHA-256 of the object, base64url
 	Salt      string       `json:"salt"`   // of the commitment in the log
-	Object    string       `json:"object"` // empty once erased
+	Object    string       `json:"-"`      // empty once erased
+}
+
+// encode writes a record: the digest of the object, the size of the rest in JSON, that, and the object as it is.
+func (r Record) encode(sum [digestSize]byte) ([]byte, error) {
+	meta, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 0, digestSize+4+len(meta)+len(r.Object))
+	raw = append(raw, sum[:]...)
+	raw = binary.BigEndian.AppendUint32(raw, uint32(len(meta))) //nolint:gosec // some hundred octets
+	return append(append(raw, meta...), r.Object...), nil
+}
+
+// splitRecord finds the parts of what encode wrote.
+func splitRecord(raw []byte) (meta, object []byte, err error) {
+	if len(raw) < digestSize+4 {
+		return nil, nil, fmt.Errorf("%d octets, want more", len(raw))
+	}
+	size := binary.BigEndian.Uint32(raw[digestSize:])
+	rest := raw[digestSize+4:]
+	if uint64(size) > uint64(len(rest)) {
+		return nil, nil, fmt.Errorf("%d octets, want %d or more", len(rest), size)
+	}
+	return rest[:size], rest[size:], nil
+}
+
+func decodeRecord(raw []byte) (r Record, err error) {
+	meta, object, err := splitRecord(raw)
+	if err == nil {
+		err = json.Unmarshal(meta, &r)
+	}
+	r.Object = string(object)
+	return r, err
 }
 
 // objectKey orders the records of a payment.
@@ -163,11 +198,11 @@ func (tx *Tx) Save(records ...Record) error {
 			continue
 		}
 		r.Digest, r.Salt = base64.RawURLEncoding.EncodeToString(sum[:]), payment.NewNonce()
-		raw, err := json.Marshal(r)
+		raw, err := r.encode(sum)
 		if err != nil {
 			return err
 		}
-		if err := bucket.Put(objectKey(r.Payment, number), append(sum[:], raw...)); err != nil {
+		if err := bucket.Put(objectKey(r.Payment, number), raw); err != nil {
 			return err
 		}
 		events = append(events, r.event())
@@ -208,11 +243,8 @@ func (tx *Tx) Records(id string) ([]Record, error) {
 	var records []Record
 	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
 	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
-		var r Record
-		if len(value) < digestSize {
-			return nil, fmt.Errorf("record %x has %d octets, want more", key, len(value))
-		}
-		if err := json.Unmarshal(value[digestSize:], &r); err != nil {
+		r, err := decodeRecord(value)
+		if err != nil {
 			return nil, fmt.Errorf("record %x: %w", key, err)
 		}
 		records = append(records, r)
@@ -229,12 +261,23 @@ func (tx *Tx) Object(id, digest string) (string, error) {
 	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
 	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
 		if bytes.HasPrefix(value, sum) {
-			var r Record
-			err := json.Unmarshal(value[digestSize:], &r)
-			return r.Object, err
+			_, object, err := splitRecord(value)
+			return string(object), err
 		}
 	}
 	return "", fmt.Errorf("object %s of payment %s: %w", digest, id, ErrNotFound)
+}
+
+// has reports whether an object of a payment is kept.
+func (tx *Tx) has(id string, object payment.Object) bool {
+	sum := sha256.Sum256([]byte(object))
+	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
+	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+		if bytes.HasPrefix(value, sum[:]) {
+			return true
+		}
+	}
+	return false
 }
 
 // ReadStore lists the records of a payment in the store of an agent that does not run.

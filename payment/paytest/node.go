@@ -36,6 +36,7 @@ type Node struct {
 	Cert    tls.Certificate
 	Address string // where it listens, "" for a consumer
 	Agent   *agent.Agent
+	NoSync  bool // as in agent.Config; Options.NoSync stands for all
 
 	world    *World
 	keys     *keyring
@@ -111,8 +112,8 @@ func (n *Node) Start(t testing.TB) {
 	t.Helper()
 	w := n.world
 	cfg := agent.Config{
-		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.Status, Directory: directory{w.Net.Store, w}, Peers: n.peers(),
-		Timeout: w.opts.Timeout, Now: w.opts.Now, Logger: w.opts.Logger, NoSync: w.opts.NoSync,
+		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.statusFor(n), Directory: directory{w.Net.Store, w}, Peers: n.peers(),
+		Timeout: w.opts.Timeout, Now: w.opts.Now, Logger: w.opts.Logger, NoSync: n.NoSync || w.opts.NoSync,
 	}
 	w.opts.apply(&cfg, n.ID)
 	var err error

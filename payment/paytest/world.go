@@ -42,6 +42,7 @@ type Options struct {
 	Fail        func(node, point string)                                    `json:"-"` // called when a node reaches a point
 	Dial        func(from, to, address string) string                       `json:"-"` // another address to call, such as a proxy's
 	Status      mtls.StatusChecker                                          `json:"-"` // nil for one that asks the CA at every use
+	StatusFor   func(node string) mtls.StatusChecker                        `json:"-"` // nil for Status for all
 	Certificate func(thumbprint string) []*x509.Certificate                 `json:"-"`
 	Logger      *slog.Logger                                                `json:"-"`
 	Logs        func(node string) *slog.Logger                              `json:"-"` // a logger for each node, in place of Logger
@@ -68,6 +69,14 @@ type World struct {
 	opts  Options
 	dir   string
 	nodes []*Node
+}
+
+// statusFor returns what tells a node who is revoked.
+func (w *World) statusFor(n *Node) mtls.StatusChecker {
+	if w.opts.StatusFor != nil {
+		return w.opts.StatusFor(n.ID)
+	}
+	return w.Status
 }
 
 // BIN starts the account numbers of the issuing bank.

@@ -257,7 +257,7 @@ func (c *Consumer) offer(ctx context.Context, p *purchase) (*payment.Offer, erro
 		return nil, err
 	}
 	var o payment.Offer
-	_, _, err = c.Exchange("").Open(ctx, agent.Message{payment.KindOffer: object}, payment.KindOffer, &o)
+	_, _, err = c.Reopen(ctx, object, &o)
 	return &o, err
 }
 

@@ -214,6 +214,9 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 	dual.ID, dual.Amount = p.ID, &p.Amount
 	authres := p.AuthRes
 	for _, raw := range v.Objects[string(payment.KindAuthRes)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
 		var a payment.AuthRes
 		object, bank, err := x.Open(ctx, agent.Message{payment.KindAuthRes: raw}, payment.KindAuthRes, &a)
 		if err != nil {
@@ -229,6 +232,9 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 	}
 	receipt := p.Receipt
 	for _, raw := range v.Objects[string(payment.KindReceipt)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
 		var r payment.Receipt
 		object, merchant, err := x.Open(ctx, agent.Message{payment.KindReceipt: raw}, payment.KindReceipt, &r)
 		if err != nil {
@@ -242,11 +248,12 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		}
 		receipt = object.Digest()
 	}
-	for _, kind := range []payment.Kind{payment.KindTransferred} {
-		for _, raw := range v.Objects[string(kind)] {
-			if _, _, err := x.Open(ctx, agent.Message{kind: raw}, kind, new(payment.Transferred)); err != nil {
-				return err
-			}
+	for _, raw := range v.Objects[string(payment.KindTransferred)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		if _, _, err := x.Open(ctx, agent.Message{payment.KindTransferred: raw}, payment.KindTransferred, new(payment.Transferred)); err != nil {
+			return err
 		}
 	}
 	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {

@@ -75,7 +75,7 @@ func (g *Gateway) begin(ctx context.Context, c *agent.Call, p *record) error {
 		return err
 	}
 	var dual payment.Dual
-	dualObject, consumer, err := g.Exchange("").OpenFor(ctx, objects, payment.KindDual, &dual)
+	dualObject, consumer, err := g.Reopen(ctx, objects[payment.KindDual], &dual)
 	if err != nil {
 		return err
 	}

@@ -246,7 +246,7 @@ func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
 	}
 	x := g.Exchange(p.Acquirer)
 	var order payment.Transfer
-	object, _, err := g.Exchange("").OpenFor(ctx, msg, payment.KindTransfer, &order)
+	object, _, err := g.Reopen(ctx, msg[payment.KindTransfer], &order)
 	if err != nil {
 		return err
 	}

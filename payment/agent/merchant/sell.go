@@ -89,7 +89,7 @@ func (m *Merchant) checkDual(ctx context.Context, s *sale, dual *payment.Dual, s
 		return payment.Refuse(payment.BadState, "payment "+s.ID, string(s.State), string(payment.Offered))
 	}
 	var offer payment.Offer
-	if _, _, err := m.Exchange("").OpenFor(ctx, agent.Message{payment.KindOffer: string(newest)}, payment.KindOffer, &offer); err != nil {
+	if _, _, err := m.Reopen(ctx, string(newest), &offer); err != nil {
 		return err
 	}
 	if err := dual.CheckOffer(newest, &offer, signer); err != nil {
