@@ -3,6 +3,7 @@ package paytest_test
 import (
 	"context"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -163,24 +164,38 @@ func TestARetryAfterTheGatewayWasKilledGetsTheSameSignedReply(t *testing.T) {
 	w.Balanced(t, id)
 }
 
-// dropper ends the goroutine of a handler at a point, once: the reply is lost, and the rest of its work with it.
+// dropper ends the goroutine of a handler at a point: the reply is lost, and the rest of its work with it. Replies are
+// lost twice, since net/http itself repeats what is lost on a connection that was used before.
 type dropper struct {
 	mu    sync.Mutex
 	point string
+	left  int
 	hit   bool
 }
 
 func (d *dropper) arm(point string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.point, d.hit = point, false
+	d.point, d.left, d.hit = point, 1, false
+	if strings.Contains(point, ".answering.") {
+		d.left = 2
+	}
+}
+
+// disarm ends the dropping and reports whether anything was dropped.
+func (d *dropper) disarm() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.point = ""
+	return d.hit
 }
 
 func (d *dropper) fail(_, point string) {
 	d.mu.Lock()
-	hit := point == d.point
+	hit := point == d.point && d.left > 0
 	if hit {
-		d.point, d.hit = "", true
+		d.left--
+		d.hit = true
 	}
 	d.mu.Unlock()
 	if hit {
@@ -215,11 +230,9 @@ func TestALostReplyOrAHandlerThatEndsHalfwayChangesNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				ids = append(ids, id)
-				d.mu.Lock()
-				if !d.hit {
+				if !d.disarm() {
 					t.Errorf("never reached %s", point)
 				}
-				d.mu.Unlock()
 				if err := w.Told(t, id).Check(); err != nil {
 					t.Error(err)
 				}
