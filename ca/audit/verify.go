@@ -113,15 +113,20 @@ func (f *frontier) add(ctx context.Context, r Reader, leaves [][]byte) error {
 		if hash != stored[i] {
 			return &Corruption{Index: f.size, What: "differs from its stored hash: it was changed, removed or moved"}
 		}
-		f.hashes = append(f.hashes, hash)
-		f.size++
-		for n := f.size; n&1 == 0; n >>= 1 {
-			last := len(f.hashes) - 1
-			f.hashes[last-1] = tlog.NodeHash(f.hashes[last-1], f.hashes[last])
-			f.hashes = f.hashes[:last]
-		}
+		f.push(hash)
 	}
 	return nil
+}
+
+// push appends the hash of a leaf.
+func (f *frontier) push(hash tlog.Hash) {
+	f.hashes = append(f.hashes, hash)
+	f.size++
+	for n := f.size; n&1 == 0; n >>= 1 {
+		last := len(f.hashes) - 1
+		f.hashes[last-1] = tlog.NodeHash(f.hashes[last-1], f.hashes[last])
+		f.hashes = f.hashes[:last]
+	}
 }
 
 // root folds the frontier into the root of the tree (RFC 6962 section 2.1).

@@ -17,7 +17,7 @@ import (
 
 func newAuditCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log and prove it"}
-	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a))
+	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a), newAuditExportCommand(a))
 	return cmd
 }
 
@@ -110,32 +110,4 @@ func printEvent(w io.Writer, e eventView) {
 		}
 	}
 	fmt.Fprintln(w)
-}
-
-func newAuditVerifyCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify",
-		Short: "Prove that nothing in the audit log was dropped or changed",
-		Long: `Recompute the Merkle tree of the audit log from its entries and compare it with the
-signed head. Works on a running server and on a store that is not being served.`,
-		Example: "  payca audit verify", Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			log, key, done, err := a.auditLog(cmd.Context())
-			if err != nil {
-				return explain(err)
-			}
-			defer func() { err = errors.Join(err, done()) }()
-			report, err := audit.Verify(cmd.Context(), log, key)
-			var corrupt *audit.Corruption
-			if errors.As(err, &corrupt) {
-				return fail(ExitInvalid, err, "the log was changed after it was written: keep the store as evidence and restore a backup")
-			}
-			if err != nil {
-				return explain(err)
-			}
-			return a.show(map[string]any{"ok": true, "entries": report.Size, "root": report.Root.String(), "key": key}, func(w io.Writer) {
-				fmt.Fprintf(w, "ok   %d entries, root %s, signed by %s\n", report.Size, report.Root, key)
-			})
-		},
-	}
 }
