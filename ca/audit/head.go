@@ -47,16 +47,28 @@ func ParseHead(head []byte, verifierKey string) (Head, error) {
 	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
 		return Head{}, headErrorf("verifying the head of the audit log: reading its signature: %w", err)
 	}
-	origin, rest, _ := strings.Cut(n.Text, "\n")
-	number, rest, _ := strings.Cut(rest, "\n")
-	text, _, ended := strings.Cut(rest, "\n")
-	size, err := strconv.ParseUint(number, 10, 62)
-	if err != nil || !ended || origin != verifier.Name() {
-		return Head{}, headErrorf("head of the audit log says %q, want %s, a size and a root", n.Text, verifier.Name())
+	parsed, err := parseText(n.Text)
+	if err == nil && parsed.Origin != verifier.Name() {
+		err = headErrorf("head of the audit log is of %q, want %s", parsed.Origin, verifier.Name())
 	}
-	root, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return Head{}, err
+	}
+	return parsed, nil
+}
+
+// parseText reads the text of a head, which is the start of a signed one.
+func parseText(text string) (Head, error) {
+	origin, rest, _ := strings.Cut(text, "\n")
+	number, rest, _ := strings.Cut(rest, "\n")
+	encoded, _, ended := strings.Cut(rest, "\n")
+	size, err := strconv.ParseUint(number, 10, 62)
+	if err != nil || !ended {
+		return Head{}, headErrorf("head of the audit log says %q, want an origin, a size and a root", text)
+	}
+	root, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(root) != tlog.HashSize {
-		return Head{}, headErrorf("head of the audit log has root %q, want %d octets in base64", text, tlog.HashSize)
+		return Head{}, headErrorf("head of the audit log has root %q, want %d octets in base64", encoded, tlog.HashSize)
 	}
 	return Head{Origin: origin, Size: size, Root: tlog.Hash(root)}, nil
 }

@@ -127,13 +127,21 @@ func (s headSigner) Sign(msg []byte) ([]byte, error) {
 // ParseEvent decodes a leaf.
 func ParseEvent(leaf []byte) (Event, error) {
 	var event Event
-	decoder := json.NewDecoder(bytes.NewReader(leaf))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&event); err != nil {
+	if err := decode(leaf, &event); err != nil {
 		return Event{}, fmt.Errorf("decoding an audit event: %w", err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Event{}, errors.New("decoding an audit event: want nothing after it")
-	}
 	return event, nil
+}
+
+// decode reads one JSON value and nothing else, without members that v lacks.
+func decode(raw []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("want nothing after it")
+	}
+	return nil
 }

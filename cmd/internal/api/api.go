@@ -58,6 +58,8 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/audit/head", a.read(a.logHead))
 	route("GET /v1/audit/leaves", a.read(a.logLeaves))
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
+	route("GET /v1/audit/proof/{index}", a.read(a.logProof))
+	route("GET /v1/audit/consistency", a.read(a.logConsistency))
 	route("GET /v1/health", a.read(a.health))
 	route("/", func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.Method + " " + r.URL.Path}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/payca/payca/ca/audit"
 )
 
 // maxHashes bounds how many stored hashes one request may ask for.
@@ -63,6 +65,33 @@ func (a *api) logHashes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return reply(w, http.StatusOK, Page[[]byte]{Items: bytesOf(hashes)})
+}
+
+// logProof: GET /v1/audit/proof/{index}
+func (a *api) logProof(w http.ResponseWriter, r *http.Request) error {
+	index, err := strconv.ParseUint(r.PathValue("index"), 10, 62)
+	if err != nil {
+		return badParameter("index", r.PathValue("index"), "the index of a leaf")
+	}
+	proof, err := audit.Prove(r.Context(), a.cfg.Store.Log(), index)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, proof)
+}
+
+// logConsistency: GET /v1/audit/consistency?old=
+func (a *api) logConsistency(w http.ResponseWriter, r *http.Request) error {
+	text := r.URL.Query().Get("old")
+	old, err := strconv.ParseUint(text, 10, 62)
+	if err != nil {
+		return badParameter("old", text, "the number of entries of an older head")
+	}
+	proof, err := audit.ProveConsistency(r.Context(), a.cfg.Store.Log(), old)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, proof)
 }
 
 func bytesOf[H ~[32]byte](hashes []H) [][]byte {

@@ -25,17 +25,17 @@ nothing else at hand. Works on a running server and on a store that is not being
   FILE  a file that does not exist yet, or - for standard output`,
 		Example: "  payca audit export audit.jsonl", Args: exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			log, key, done, err := a.auditLog(cmd.Context())
+			log, err := a.openLog(cmd.Context())
 			if err != nil {
 				return explain(err)
 			}
-			defer func() { err = errors.Join(err, done()) }()
+			defer func() { err = errors.Join(err, log.close()) }()
 			var report audit.Report
 			if args[0] == "-" {
-				report, err = audit.Export(cmd.Context(), a.out, log, key)
+				report, err = audit.Export(cmd.Context(), a.out, log, log.key)
 				return explainLog(err)
 			}
-			if report, err = exportTo(cmd.Context(), args[0], log, key); err != nil {
+			if report, err = exportTo(cmd.Context(), args[0], log, log.key); err != nil {
 				return explainLog(err)
 			}
 			return a.show(map[string]any{"file": args[0], "entries": report.Size, "root": report.Root.String()}, func(w io.Writer) {
@@ -92,13 +92,13 @@ and who forged the one may have forged the other.
 
 // verifyLog proves the log of the store or the server, with key if it is not "".
 func (a *app) verifyLog(ctx context.Context, key string) (err error) {
-	log, ownKey, done, err := a.auditLog(ctx)
+	log, err := a.openLog(ctx)
 	if err != nil {
 		return explain(err)
 	}
-	defer func() { err = errors.Join(err, done()) }()
+	defer func() { err = errors.Join(err, log.close()) }()
 	if key == "" {
-		key = ownKey
+		key = log.key
 	}
 	report, err := audit.Verify(ctx, log, key)
 	if err != nil {
@@ -111,15 +111,11 @@ func (a *app) verifyLog(ctx context.Context, key string) (err error) {
 
 // verifyExport proves an export, with its own key if key is "".
 func (a *app) verifyExport(path, key string) error {
-	in := a.in
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return usageErrorf("%w", err)
-		}
-		defer func() { _ = f.Close() }()
-		in = f
+	in, err := a.openInput(path)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = in.Close() }()
 	header, report, err := audit.VerifyExport(in, key)
 	if err != nil {
 		return explainLog(err)
@@ -131,6 +127,18 @@ func (a *app) verifyExport(path, key string) error {
 			fmt.Fprintln(w, "     that key is the file's own word: compare it with the CA's ca/log.pub, or give that with --key")
 		}
 	})
+}
+
+// openInput opens a file that an argument names, or standard input for -.
+func (a *app) openInput(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(a.in), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usageErrorf("%w", err)
+	}
+	return f, nil
 }
 
 // readLogKey reads the verifier key of a log; "" for no file.
@@ -156,6 +164,8 @@ func explainLog(err error) error {
 		return fail(ExitInvalid, err, "the log was changed after it was written: keep what is there as evidence and restore a backup")
 	case errors.As(err, new(*audit.HeadError)):
 		return fail(ExitInvalid, err, "the head was not signed with this key: ask the CA for its ca/log.pub, and keep what is there as evidence")
+	case errors.As(err, new(*audit.ProofError)):
+		return fail(ExitInvalid, err, "the proof was changed, or never was one: ask for another with payca audit prove SERIAL")
 	case errors.Is(err, os.ErrExist):
 		return fail(ExitFailure, err, "name a file that does not exist yet")
 	}
