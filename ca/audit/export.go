@@ -98,6 +98,11 @@ func missing(index uint64, head Head) error {
 // proves only that the export agrees with itself. It returns *[HeadError] for a head that
 // the key did not sign, and *[Corruption] for the first bad line.
 func VerifyExport(r io.Reader, verifierKey string) (ExportHeader, Report, error) {
+	return VerifyExportAgainst(r, verifierKey, Head{})
+}
+
+// VerifyExportAgainst is to VerifyExport what [VerifyAgainst] is to [Verify].
+func VerifyExportAgainst(r io.Reader, verifierKey string, witnessed Head) (ExportHeader, Report, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
 	lines.Split(wholeLines)
@@ -105,7 +110,10 @@ func VerifyExport(r io.Reader, verifierKey string) (ExportHeader, Report, error)
 	if err != nil {
 		return ExportHeader{}, Report{}, err
 	}
-	var tree frontier
+	if err := head.wantSince(witnessed); err != nil {
+		return ExportHeader{}, Report{}, err
+	}
+	tree := frontier{watch: witnessed.Size}
 	for lines.Scan() {
 		if tree.size == head.Size {
 			return ExportHeader{}, Report{}, &Corruption{Index: tree.size, What: fmt.Sprintf("is past the end that the signed head gives, %d entries", head.Size)}
@@ -124,6 +132,9 @@ func VerifyExport(r io.Reader, verifierKey string) (ExportHeader, Report, error)
 	}
 	if err := head.wantRoot(tree); err != nil {
 		return ExportHeader{}, Report{}, err
+	}
+	if witnessed.Size > 0 && tree.watched != witnessed.Root {
+		return ExportHeader{}, Report{}, &ForkError{Old: witnessed, New: head}
 	}
 	return header, Report{Size: tree.size, Root: tree.root()}, nil
 }

@@ -18,7 +18,8 @@ import (
 
 func newAuditCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log and prove it"}
-	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a), newAuditExportCommand(a), newAuditProveCommand(a), newAuditVerifyProofCommand(a))
+	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a), newAuditExportCommand(a), newAuditProveCommand(a), newAuditVerifyProofCommand(a), newAuditWitnessCommand(a))
+	cmd.PersistentFlags().StringVar(&a.as, "as", network.Operator, "identity in --dir that asks the server: an operator or auditor")
 	return cmd
 }
 
@@ -48,7 +49,7 @@ func (a *app) openLog(ctx context.Context) (*openLog, error) {
 	if !errors.As(err, &locked) && !errors.Is(err, network.ErrNoNetwork) {
 		return nil, err
 	}
-	client, err := a.operator()
+	client, err := a.clientAs(a.as)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func exportTo(ctx context.Context, path string, log audit.Reader, key string) (a
 }
 
 func newAuditVerifyCommand(a *app) *cobra.Command {
-	var keyFile string
+	var keyFile, witness string
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "Prove that nothing in the audit log was dropped or changed",
@@ -71,7 +71,8 @@ signed head. Without FILE it reads the log of a running server, or of a store th
 being served. With FILE it reads an export and nothing else.
 
 Give the key with --key: without it a FILE is verified with the key that stands in it,
-and who forged the one may have forged the other.
+and who forged the one may have forged the other. A log that was cut together with its
+head verifies: --witness finds that out.
 
   FILE  what payca audit export wrote, or - for standard input`,
 		Example: "  payca audit verify\n  payca audit verify audit.jsonl --key log.pub", Args: atMost(1),
@@ -81,17 +82,18 @@ and who forged the one may have forged the other.
 				return err
 			}
 			if len(args) == 1 {
-				return a.verifyExport(args[0], key)
+				return a.verifyExport(args[0], key, witness)
 			}
-			return a.verifyLog(cmd.Context(), key)
+			return a.verifyLog(cmd.Context(), key, witness)
 		},
 	}
 	cmd.Flags().StringVar(&keyFile, "key", "", "`file` with the log's verifier key: the CA's ca/log.pub")
+	cmd.Flags().StringVar(&witness, "witness", "", "witness `file`, as payca audit witness keeps it: the log has to continue it")
 	return cmd
 }
 
 // verifyLog proves the log of the store or the server, with key if it is not "".
-func (a *app) verifyLog(ctx context.Context, key string) (err error) {
+func (a *app) verifyLog(ctx context.Context, key, witness string) (err error) {
 	log, err := a.openLog(ctx)
 	if err != nil {
 		return explain(err)
@@ -100,7 +102,11 @@ func (a *app) verifyLog(ctx context.Context, key string) (err error) {
 	if key == "" {
 		key = log.key
 	}
-	report, err := audit.Verify(ctx, log, key)
+	seen, err := witnessed(witness, key)
+	if err != nil {
+		return err
+	}
+	report, err := audit.VerifyAgainst(ctx, log, key, seen)
 	if err != nil {
 		return explainLog(err)
 	}
@@ -110,13 +116,22 @@ func (a *app) verifyLog(ctx context.Context, key string) (err error) {
 }
 
 // verifyExport proves an export, with its own key if key is "".
-func (a *app) verifyExport(path, key string) error {
+func (a *app) verifyExport(path, key, witness string) error {
 	in, err := a.openInput(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	header, report, err := audit.VerifyExport(in, key)
+	var seen audit.Head
+	if witness != "" {
+		if key == "" {
+			return usageErrorf("--witness is given and --key is not: want both, as the witness's head is verified with the key too")
+		}
+		if seen, err = witnessed(witness, key); err != nil {
+			return err
+		}
+	}
+	header, report, err := audit.VerifyExportAgainst(in, key, seen)
 	if err != nil {
 		return explainLog(err)
 	}
@@ -164,6 +179,8 @@ func explainLog(err error) error {
 		return fail(ExitInvalid, err, "the log was changed after it was written: keep what is there as evidence and restore a backup")
 	case errors.As(err, new(*audit.HeadError)):
 		return fail(ExitInvalid, err, "the head was not signed with this key: ask the CA for its ca/log.pub, and keep what is there as evidence")
+	case errors.As(err, new(*audit.ForkError)):
+		return fail(ExitInvalid, err, "keep the log and the witness file as evidence; only an export that is older than the witness file is shorter by right")
 	case errors.As(err, new(*audit.ProofError)):
 		return fail(ExitInvalid, err, "the proof was changed, or never was one: ask for another with payca audit prove SERIAL")
 	case errors.Is(err, os.ErrExist):
