@@ -66,10 +66,17 @@ func start(t testing.TB) *running {
 // startAt is start by another clock.
 func startAt(t testing.TB, now func() time.Time) *running {
 	t.Helper()
+	return startWith(t, network.Config{Now: now})
+}
+
+// startWith is start with more to say, all but the directory.
+func startWith(t testing.TB, cfg network.Config) *running {
+	t.Helper()
 	dir := t.TempDir()
 	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: configure(t)})
 	must(t, err)
-	n, err := network.Open(t.Context(), network.Config{Dir: dir, Now: now})
+	cfg.Dir = dir
+	n, err := network.Open(t.Context(), cfg)
 	must(t, err)
 	listeners, err := n.Listen()
 	must(t, err)

@@ -33,6 +33,8 @@ type Config struct {
 	PassphraseFile string // "" for the configured or generated one
 	Now            func() time.Time
 	Logger         *slog.Logger
+	// BeforeCommit is as in boltstore.Config. For tests.
+	BeforeCommit func() error
 }
 
 // A Network is an open network, ready to serve. One process at a time has it open.
@@ -62,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := openCore(ctx, coreConfig{dir: cfg.Dir, config: conf, ring: ring, now: cfg.Now, logger: cfg.Logger})
+	c, err := openCore(ctx, coreConfig{dir: cfg.Dir, config: conf, ring: ring, now: cfg.Now, logger: cfg.Logger, beforeCommit: cfg.BeforeCommit})
 	if err != nil {
 		return nil, err
 	}
