@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/cmd/internal/sink"
 )
 
 // maxHashes bounds how many stored hashes one request may ask for.
@@ -107,6 +108,7 @@ type Health struct {
 	Network string         `json:"network"`
 	Time    time.Time      `json:"time"`
 	Issuers []IssuerHealth `json:"issuers"`
+	Sinks   []sink.Health  `json:"sinks,omitempty"` // of the audit log
 }
 
 // An IssuerHealth is the state of one issuing CA and its status service.
@@ -126,6 +128,9 @@ func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
 			Name: is.Name, NotAfter: is.Certificate.NotAfter, OCSPSigner: is.OCSPSigner.NotAfter,
 			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated,
 		})
+	}
+	if a.cfg.Sinks != nil {
+		health.Sinks = a.cfg.Sinks()
 	}
 	return reply(w, http.StatusOK, health)
 }

@@ -1,10 +1,14 @@
 package network_test
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/policy"
@@ -48,5 +52,46 @@ func TestProofsOfWhatIsNotThereAreRefused(t *testing.T) {
 		if status, name := r.request(t, op.TLS(), "GET", path, "", nil); status != 400 || name != "bad-parameter" {
 			t.Errorf("%s: got %d %q, want 400 bad-parameter", path, status, name)
 		}
+	}
+}
+
+func TestASinkGetsTheWholeLogAndOneThatIsDownHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	r := startWith(t, network.Config{},
+		config.Sink{Name: "archive", Type: "file", Path: "events.jsonl"},
+		config.Sink{Name: "siem", Type: "syslog", Address: freeAddress(t)}, // where nobody listens
+	)
+	r.enroll(t, "shop1", policy.Merchant)
+	key, err := network.LogKey(r.dir)
+	must(t, err)
+	report, err := audit.Verify(t.Context(), r.operator, key)
+	must(t, err)
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		health, err := r.operator.Health(t.Context())
+		must(t, err)
+		if len(health.Sinks) != 2 {
+			t.Fatalf("got %+v, want two sinks", health.Sinks)
+		}
+		archive, siem := health.Sinks[0], health.Sinks[1]
+		if siem.Delivered != 0 {
+			t.Fatalf("got %+v, want nothing delivered", siem)
+		}
+		if archive.Delivered >= report.Size && archive.Error == "" && siem.Error != "" {
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("got %+v and %+v after 20 s, want %d delivered by the first and an error of the second", archive, siem, report.Size)
+		}
+	}
+	leaves, err := r.operator.Leaves(t.Context(), 0, 1000)
+	must(t, err)
+	text, err := os.ReadFile(filepath.Join(r.dir, "events.jsonl"))
+	must(t, err)
+	for i, leaf := range leaves[:report.Size] {
+		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		if !bytes.HasSuffix(line, append([]byte(`"event":`), append(leaf, '}')...)) {
+			t.Fatalf("line %d: got %s, want %s", i, line, leaf)
+		}
+		text = rest
 	}
 }

@@ -70,10 +70,12 @@ func startAt(t testing.TB, now func() time.Time) *running {
 }
 
 // startWith is start with more to say, all but the directory.
-func startWith(t testing.TB, cfg network.Config) *running {
+func startWith(t testing.TB, cfg network.Config, sinks ...config.Sink) *running {
 	t.Helper()
 	dir := t.TempDir()
-	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: configure(t)})
+	conf := configure(t)
+	conf.Audit.Sinks = sinks
+	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
 	must(t, err)
 	cfg.Dir = dir
 	n, err := network.Open(t.Context(), cfg)

@@ -19,6 +19,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
@@ -44,6 +45,7 @@ type Network struct {
 	logger      *slog.Logger
 	certificate atomic.Pointer[tls.Certificate] // of the https listener
 	handler     http.Handler                    // of the https listener
+	sinks       []*sink.Sink                    // of the audit log
 	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
 }
 
@@ -69,7 +71,10 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 		return nil, err
 	}
 	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger}
-	if err := n.start(ctx); err != nil {
+	if err = n.openSinks(cfg.Dir); err == nil {
+		err = n.start(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.store.Close())
 	}
 	return n, nil
@@ -151,7 +156,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Now: n.now,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -207,6 +212,9 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	group.Go(func() error { return ignoreClosed(plain.Serve(l.HTTP)) })
 	group.Go(func() error { return n.status.Run(ctx) })
 	group.Go(func() error { return n.keepSelf(ctx) })
+	for _, s := range n.sinks {
+		group.Go(func() error { return s.Run(ctx) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
