@@ -91,11 +91,7 @@ func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
 	if err != nil {
 		return err
 	}
-	digits, err := c.vault.Open("number", link.Digits)
-	if err != nil {
-		return err
-	}
-	number, err := account.ParseNumber(string(digits))
+	number, err := c.number(link)
 	if err != nil {
 		return err
 	}
@@ -131,6 +127,15 @@ func (c *Consumer) sign(ctx context.Context, p *purchase, choice Choice) error {
 		p.Mode, p.Route, p.Issuer, p.Dual, p.Sealed = choice.Mode, choice.Route, link.Issuer, dual.Digest(), sealed.Digest()
 		return errors.Join(p.Move(payment.Requested, c.Now()), tx.Keep(x))
 	})
+}
+
+// number opens the account number of a linked account.
+func (c *Consumer) number(link linked) (account.Number, error) {
+	digits, err := c.vault.Open("number", link.Digits)
+	if err != nil {
+		return account.Number{}, err
+	}
+	return account.ParseNumber(string(digits))
 }
 
 func (c *Consumer) oih(p *purchase) string {

@@ -226,6 +226,19 @@ func (g *Gateway) ordered(ctx context.Context, c *agent.Call, p *record, m *paym
 	})
 }
 
+// checkTransferred checks what the bank says to the order of a transfer.
+func (g *Gateway) checkTransferred(ctx context.Context, x *agent.Exchange, p *record, reply agent.Message, object payment.Object, order *payment.Transfer) error {
+	var t payment.Transferred
+	_, bank, err := x.Open(ctx, reply, payment.KindTransferred, &t)
+	if err != nil {
+		return err
+	}
+	if bank.String() != p.Issuer {
+		return payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer)
+	}
+	return t.CheckTransfer(object, order)
+}
+
 // sendTransfer asks the banks to move a captured part. It can be repeated, and does nothing once it is done.
 func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
 	id, number, _ := strings.Cut(job, "#")
@@ -259,15 +272,7 @@ func (g *Gateway) sendTransfer(ctx context.Context, job string) error {
 	case err != nil:
 		return err
 	default:
-		var t payment.Transferred
-		_, bank, openErr := x.Open(ctx, reply, payment.KindTransferred, &t)
-		if openErr != nil {
-			return agent.Unusable(openErr, p.Acquirer)
-		}
-		if bank.String() != p.Issuer {
-			return agent.Unusable(payment.Refuse(payment.ApprovalMismatch, "signer of transferred", bank.String(), p.Issuer), p.Acquirer)
-		}
-		if err := t.CheckTransfer(object, &order); err != nil {
+		if err := g.checkTransferred(ctx, x, p, reply, object, &order); err != nil {
 			return agent.Unusable(err, p.Acquirer)
 		}
 		x.Note(job)
