@@ -125,19 +125,7 @@ func TestAFullDiskRefusesNewWorkAndLeavesNothingHalfDone(t *testing.T) {
 			t.Errorf("while the bank's disk is full: %v, want %s", err, payment.Unavailable)
 		}
 	}
-	if hold := w.HoldOf(t, id); hold.State != "" {
-		t.Errorf("held on a full disk: %+v", hold)
-	}
-	err := w.Issuer.Read(func(tx *agent.Tx) error {
-		records, err := tx.Records(id)
-		if err == nil && len(records) != 0 {
-			err = errors.New("records of a payment that was not kept")
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	nothingKept(t, w, id)
 	full.Store("")
 	until(t, "it is paid once there is room", func() bool {
 		v, err := w.Consumer.Pay(t.Context(), id)
@@ -165,6 +153,24 @@ func TestAFullDiskRefusesNewWorkAndLeavesNothingHalfDone(t *testing.T) {
 			}
 			w.Balanced(t, ids...)
 		})
+	}
+}
+
+// nothingKept checks that the issuing bank has neither hold nor records of a payment.
+func nothingKept(t *testing.T, w *paytest.World, id string) {
+	t.Helper()
+	if hold := w.HoldOf(t, id); hold.State != "" {
+		t.Errorf("held: %+v", hold)
+	}
+	err := w.Issuer.Read(func(tx *agent.Tx) error {
+		records, err := tx.Records(id)
+		if err == nil && len(records) != 0 {
+			err = errors.New("records of a payment that was not kept")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -12,17 +12,28 @@ import (
 	"github.com/payca/payca/payment/paytest"
 )
 
-func TestAVoidWhoseReplyIsLostIsLearntByAskingAgain(t *testing.T) {
+// Each of these was a fault of the agents once.
+func TestWhatWentWrongOnceDoesNotAgain(t *testing.T) {
 	t.Parallel()
 	d := &dropper{}
 	opts := steady()
 	opts.Fail = d.fail
 	w := paytest.New(t, opts)
-	var ids []string
+	for name, try := range map[string]func(*testing.T, *paytest.World, *dropper){
+		"a void whose reply is lost is learnt by asking again":          voidAgain,
+		"a refused capture stays refused when it is sent again":         refusedAgain,
+		"an approval found by inquiry can be captured":                  inquired,
+		"reading the offer again forgets no payment":                    readAgain,
+		"a confirmation whose reply is lost is answered the same again": confirmedAgain,
+	} {
+		t.Run(name, func(t *testing.T) { try(t, w, d) })
+	}
+}
+
+func voidAgain(t *testing.T, w *paytest.World, d *dropper) {
 	for _, point := range []string{"gateway.answering.void", "acquiringbank.answering.void", "issuingbank.answering.void"} {
 		t.Run(point, func(t *testing.T) {
 			id := w.Buy(t, 1, consumer.Choice{Mode: payment.ConfirmNone})
-			ids = append(ids, id)
 			d.arm(point)
 			if _, err := w.Merchant.Void(t.Context(), id, "out of stock"); agent.CodeOf(err) != payment.Unavailable {
 				t.Errorf("without a reply: %v, want %s", err, payment.Unavailable)
@@ -39,12 +50,9 @@ func TestAVoidWhoseReplyIsLostIsLearntByAskingAgain(t *testing.T) {
 			}
 		})
 	}
-	w.Balanced(t, ids...)
 }
 
-func TestARefusedCaptureStaysRefusedWhenItIsSentAgain(t *testing.T) {
-	t.Parallel()
-	w := paytest.New(t, steady())
+func refusedAgain(t *testing.T, w *paytest.World, _ *dropper) {
 	id := w.Buy(t, 1, consumer.Choice{Mode: payment.ConfirmNone})
 	void, err := w.Gateway.Exchange(w.ABank.URI).Sign(&payment.Void{
 		Head: payment.Head{ID: id, Audience: []string{w.ABank.URI, w.IBank.URI}, Ref: approval(t, w, id)}, Reason: "behind the merchant's back",
@@ -73,12 +81,7 @@ func TestARefusedCaptureStaysRefusedWhenItIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestAnApprovalFoundByInquiryCanBeCaptured(t *testing.T) {
-	t.Parallel()
-	d := &dropper{}
-	opts := steady()
-	opts.Fail = d.fail
-	w := paytest.New(t, opts)
+func inquired(t *testing.T, w *paytest.World, d *dropper) {
 	id := w.Accepted(t, 1, consumer.Choice{Mode: payment.ConfirmNone})
 	d.arm("acquiringbank.sent.auth") // the acquiring bank keeps nothing of the reply
 	if v, err := w.Consumer.Pay(t.Context(), id); err != nil || v.State != payment.Opened {
@@ -90,12 +93,9 @@ func TestAnApprovalFoundByInquiryCanBeCaptured(t *testing.T) {
 	if v, err := w.Merchant.Ship(t.Context(), id); err != nil || v.State != payment.Closed {
 		t.Errorf("captured: %s, %v, want closed", v.State, err)
 	}
-	w.Balanced(t, id)
 }
 
-func TestReadingTheOfferAgainForgetsNoPayment(t *testing.T) {
-	t.Parallel()
-	w := paytest.New(t, steady())
+func readAgain(t *testing.T, w *paytest.World, _ *dropper) {
 	id := w.Buy(t, 1, consumer.Choice{Mode: payment.ConfirmNone})
 	before := w.Told(t, id).Consumer
 	if _, err := w.Consumer.Refresh(t.Context(), id); err != nil {
@@ -106,12 +106,7 @@ func TestReadingTheOfferAgainForgetsNoPayment(t *testing.T) {
 	}
 }
 
-func TestAConfirmationWhoseReplyIsLostIsAnsweredAgain(t *testing.T) {
-	t.Parallel()
-	d := &dropper{}
-	opts := steady()
-	opts.Fail = d.fail
-	w := paytest.New(t, opts)
+func confirmedAgain(t *testing.T, w *paytest.World, d *dropper) {
 	id := w.Accepted(t, 1, consumer.Choice{})
 	if _, err := w.Consumer.Pay(t.Context(), id); err != nil {
 		t.Fatal(err)

@@ -262,7 +262,7 @@ func (w *World) close(t testing.TB) {
 func patiently(t testing.TB, do func() error) {
 	t.Helper()
 	err := do()
-	for end := time.Now().Add(10 * time.Second); agent.CodeOf(err) == payment.Unavailable && time.Now().Before(end); err = do() {
+	for end := time.Now().Add(time.Minute); agent.CodeOf(err) == payment.Unavailable && time.Now().Before(end); err = do() {
 		time.Sleep(20 * time.Millisecond)
 	}
 	must(t, err)
