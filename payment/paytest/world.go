@@ -82,6 +82,9 @@ func (w *World) statusFor(n *Node) mtls.StatusChecker {
 // BIN starts the account numbers of the issuing bank.
 const BIN = "622848"
 
+// patience is the time-out of calls where a test sets none: that of a machine with other things to do.
+const patience = 30 * time.Second
+
 // New makes the world, starts all agents, links the consumer's account and onboards the merchant. The test's end
 // stops them and checks that the ledgers add up.
 func New(t testing.TB, opts Options) *World {
@@ -94,6 +97,9 @@ func New(t testing.TB, opts Options) *World {
 	}
 	if opts.Fee == 0 {
 		opts.Fee = 25
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = patience
 	}
 	dir, err := os.MkdirTemp("", "paytest") // short, since it holds sockets
 	must(t, err)
