@@ -115,6 +115,10 @@ type Tokens interface {
 	AddToken(ctx context.Context, t Token, event audit.Event) error
 	// Token finds a token, used or not; ErrNotFound.
 	Token(ctx context.Context, id string) (Token, error)
+	// Collect deletes at most limit tokens, used or not, whose NotAfter, in whole seconds, is before the
+	// given time, and returns how many. A token that is gone redeems nothing: to the store it is unknown. Nothing else is
+	// ever deleted: a closed intent is only its revocation, which stands for good, and certificates and log stay.
+	Collect(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // An Intent says that a certificate with this serial may be about to exist.

@@ -35,11 +35,12 @@ var (
 	bucketIntents = []byte("intents")      // serial -> intent
 	bucketParties = []byte("parties")      // id -> party
 	bucketTokens  = []byte("tokens")       // id -> token
+	bucketEnds    = []byte("token-expiry") // not after, id of token
 	bucketCRL     = []byte("crl-numbers")  // issuer -> number
 	buckets       = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
-		bucketIntents, bucketParties, bucketTokens, bucketCRL,
+		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 	}
 )
 

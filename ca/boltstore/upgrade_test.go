@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -108,6 +109,9 @@ func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 		t.Errorf("got %d lines of progress, want 2: %s", got, &logged)
 	}
 	wantSound(t, store)
+	if n, err := store.Collect(t.Context(), epoch.Add(time.Second), 10); err != nil || n != 1 {
+		t.Errorf("got %d, %v, want the token of the old file collected", n, err)
+	}
 	_, err = issue(t.Context(), store, serial(99))
 	wantOK(t, err)
 	wantOK(t, store.Close())

@@ -205,6 +205,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	group.Go(func() error { return ignoreClosed(plain.Serve(l.HTTP)) })
 	group.Go(func() error { return n.status.Run(ctx) })
 	group.Go(func() error { return n.keepSelf(ctx) })
+	group.Go(func() error { return n.collect(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
