@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/payca/payca/ca"
-	"github.com/payca/payca/ca/boltstore"
 	"github.com/payca/payca/ca/storetest"
 )
 
@@ -33,7 +32,7 @@ func BenchmarkIssue(b *testing.B) {
 
 // BenchmarkStatus asks for the status of good serials of a store with 2,000 certificates.
 func BenchmarkStatus(b *testing.B) {
-	store := open(b, filepath.Join(b.TempDir(), "ca.db"), func(cfg *boltstore.Config) { cfg.NoSync = true })
+	store := open(b, filepath.Join(b.TempDir(), "ca.db"), noSync)
 	wantOK(b, storetest.Load(b.Context(), store, 2000))
 	var good []ca.Record
 	for r, err := range store.Certificates(b.Context(), ca.Filter{}) {

@@ -9,7 +9,7 @@
 // A certificate's primary key is the index of its issuance in the audit log, which only grows.
 // Secondary keys are short, and end with that index: eight octets of the hash of the certificate, the key or
 // an alternative name; the party; the kind, which numbers issuer, profile and role together; the kind and the end of validity.
-// Party and kind have the end of validity as value, the serial has the issuer, so that neither a
+// Party, kind and revoked have the end of validity as value, the serial has the issuer, so that neither a
 // list nor a status reads a record that it does not return. The status bucket and its index hold only what is revoked.
 //
 // A list in the order of the log walks all indexes that its filter names side by side and skips in each

@@ -91,47 +91,46 @@ func (q *query) byIndex(tx *bbolt.Tx) (page []ca.Record, more bool, err error) {
 	return page, true, nil
 }
 
-// streams is what the indexes say of the filter: what is in all of them.
+// streams is what the indexes say of the filter: what is in all of them. The last one knows the
+// end of validity if there is a range of it.
 func (q *query) streams(tx *bbolt.Tx) (stream, error) {
-	f := q.filter
-	from, until := span(f)
-	inSpan := func(value []byte) bool {
-		if len(value) != 8 {
-			return true // not as it was written: the record itself says
-		}
-		expiry := binary.BigEndian.Uint64(value)
-		return from <= expiry && expiry <= until
-	}
-	var rows every
-	add := func(bucket, prefix []byte, keep func([]byte) bool) {
-		rows = append(rows, &run{cursor: tx.Bucket(bucket).Cursor(), prefix: prefix, keep: keep})
+	f, rows := q.filter, &every{}
+	add := func(bucket, prefix []byte) {
+		rows.streams = append(rows.streams, &run{cursor: tx.Bucket(bucket).Cursor(), prefix: prefix})
 	}
 	if f.SPKI != nil {
-		add(bucketKeys, f.SPKI[:8], nil)
+		add(bucketKeys, f.SPKI[:8])
 	}
 	if f.SAN != "" {
-		add(bucketNames, nameKey(f.SAN), nil)
+		add(bucketNames, nameKey(f.SAN))
 	}
-	if f.Party != "" {
-		add(bucketByParty, partyPrefix(f.Party), inSpan)
+	revoked := f.Revoked != nil && *f.Revoked
+	if revoked {
+		add(bucketRevoked, nil)
 	}
-	if f.Revoked != nil && *f.Revoked {
-		add(bucketRevoked, nil, nil)
-	}
-	spanned := f.Party == "" && (from > 0 || until < math.MaxUint64)
-	if len(rows) == 0 && spanned || f.Issuer != "" || f.Profile != "" || f.Role != "" {
+	from, until := span(f)
+	ranged := from > 0 || until < math.MaxUint64
+	if f.Issuer != "" || f.Profile != "" || f.Role != "" || ranged && f.Party == "" && !revoked {
 		kinds, err := kindsOf(tx, f)
 		if err != nil {
 			return nil, err
 		}
-		var some either
+		some := &either{}
 		for _, kind := range kinds {
-			some = append(some, &run{cursor: tx.Bucket(bucketByKind).Cursor(), prefix: kind, keep: inSpan})
+			some.streams = append(some.streams, &run{cursor: tx.Bucket(bucketByKind).Cursor(), prefix: kind})
 		}
-		rows = append(rows, some)
+		rows.streams = append(rows.streams, some)
 	}
-	if len(rows) == 0 {
-		add(bucketCerts, nil, nil)
+	if f.Party != "" {
+		add(bucketByParty, partyPrefix(f.Party))
+	}
+	if len(rows.streams) == 0 {
+		add(bucketCerts, nil)
+	}
+	if ranged {
+		rows.pass = func(value []byte) bool {
+			return len(value) != 8 || from <= binary.BigEndian.Uint64(value) && binary.BigEndian.Uint64(value) <= until
+		}
 	}
 	return rows, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -56,11 +57,14 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
 			func() error {
-				index, _, ok := issuedAs(tx, rev.Serial)
-				if !ok {
+				record, err := recordBySerial(tx, rev.Serial)
+				if errors.Is(err, ca.ErrNotFound) {
 					return nil // a closed intent
 				}
-				return tx.Bucket(bucketRevoked).Put(index, nil)
+				if err != nil {
+					return err
+				}
+				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
 			},
 			s.appends(tx, event),
 		)

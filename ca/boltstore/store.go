@@ -30,7 +30,7 @@ var (
 	bucketByKind  = []byte("kind-index")   // kind, index -> not after
 	bucketExpiry  = []byte("expiry-index") // kind, not after, index
 	bucketNames   = []byte("name-index")   // 8 octets of SHA-256(alternative name) + index
-	bucketRevoked = []byte("revoked")      // index of what is revoked
+	bucketRevoked = []byte("revoked")      // index of what is revoked -> not after
 	bucketStatus  = []byte("status")       // issuer, 0, serial -> revocation
 	bucketIntents = []byte("intents")      // serial -> intent
 	bucketParties = []byte("parties")      // id -> party

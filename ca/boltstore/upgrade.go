@@ -99,5 +99,5 @@ func upgradeRecord(tx *bbolt.Tx, index, value []byte) error {
 	if err := putIndexes(tx, record, keys); err != nil || record.Revocation == nil {
 		return err
 	}
-	return tx.Bucket(bucketRevoked).Put(number(record.Index), nil)
+	return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
 }

@@ -49,7 +49,7 @@ func makeOld(t testing.TB, path string) {
 func oldFile(t testing.TB, n int) (path, dump string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ca.db")
-	store := open(t, path, func(cfg *boltstore.Config) { cfg.NoSync = true })
+	store := open(t, path, noSync)
 	fill(t, store)
 	wantOK(t, store.CloseIntent(t.Context(), revocation(serial(3)), audit.Event{Time: epoch, Kind: audit.IntentClosed}))
 	wantOK(t, storetest.Load(t.Context(), store, n))
