@@ -77,7 +77,7 @@ func testModel(t *testing.T, w *world) {
 // sameError compares by what callers branch on.
 func sameError(got, want error) bool {
 	if want == nil || got == nil {
-		return got == want
+		return want == nil && got == nil
 	}
 	if used := (*ca.TokenUsedError)(nil); errors.As(want, &used) {
 		other := (*ca.TokenUsedError)(nil)
