@@ -97,7 +97,7 @@ func TestANodeKilledAtAnyPointLeavesOneHoldAndWhatItTold(t *testing.T) {
 			var failed error
 			var wg sync.WaitGroup
 			wg.Go(func() { id, failed = buy(t.Context(), w, 2, consumer.Choice{Mode: payment.ConfirmRealtime}) })
-			if !child.Wait(10 * time.Second) {
+			if !child.Wait(patience) {
 				child.Kill()
 				t.Errorf("%s never reached %s for the %d. time", c.node, c.point, c.nth)
 			}
@@ -125,12 +125,12 @@ func TestARetryAfterTheGatewayWasKilledGetsTheSameSignedReply(t *testing.T) {
 	w := paytest.New(t, quick())
 	id := w.Accepted(t, 2, consumer.Choice{Mode: payment.ConfirmNone})
 	child := w.GW.Fork(t, "gateway.authorised", 1)
-	if _, err := w.Consumer.Pay(t.Context(), id); err == nil {
-		t.Fatal("a killed gateway answered")
-	}
-	if !child.Wait(10 * time.Second) {
-		t.Fatal("the gateway was not killed")
-	}
+	until(t, "the gateway is killed", func() bool {
+		if _, err := w.Consumer.Pay(t.Context(), id); err == nil {
+			t.Error("a killed gateway answered")
+		}
+		return child.Wait(10 * time.Millisecond)
+	})
 	var kept string
 	err := w.Issuer.Read(func(tx *agent.Tx) error {
 		records, err := tx.Records(id)
@@ -146,13 +146,13 @@ func TestARetryAfterTheGatewayWasKilledGetsTheSameSignedReply(t *testing.T) {
 	}
 	w.GW.Start(t)
 	var replies []string
-	for range 3 {
+	until(t, "three replies come", func() bool {
 		v, err := w.Consumer.Pay(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			replies = append(replies, v.Objects[string(payment.KindAuthRes)]...)
 		}
-		replies = append(replies, v.Objects[string(payment.KindAuthRes)]...)
-	}
+		return len(replies) == 3
+	})
 	for _, reply := range replies {
 		if reply != kept {
 			t.Errorf("reply %.60s…, want the one that the bank signed, %.60s…", reply, kept)

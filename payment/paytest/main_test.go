@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // quick are options for tests in which calls fail.
 func quick() paytest.Options {
-	return paytest.Options{Status: paytest.Good, NoSync: true, Timeout: time.Second, Deadline: 10 * time.Second}
+	return paytest.Options{Status: paytest.Good, NoSync: true, Timeout: 2 * time.Second, Deadline: 30 * time.Second}
 }
 
 // pause is between two attempts of a patient party.
