@@ -215,6 +215,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	for _, s := range n.sinks {
 		group.Go(func() error { return s.Run(ctx) })
 	}
+	group.Go(func() error { return n.collect(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
