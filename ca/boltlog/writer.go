@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -99,21 +100,30 @@ func (w *writer) stop() bool {
 func (w *writer) run() {
 	defer close(w.stopped)
 	for op := range w.queue {
-		batch := []*operation{op}
-	gather:
-		for len(batch) < maxBatch {
-			select {
-			case next, ok := <-w.queue:
-				if !ok {
-					break gather
-				}
-				batch = append(batch, next)
-			default:
-				break gather
-			}
-		}
-		w.commit(batch)
+		w.commit(w.gather(op))
 	}
+}
+
+// gather takes what is queued. A commit costs much more than an operation, so whoever is ready to run may first
+// run on to where it queues one: this waits for nobody.
+func (w *writer) gather(first *operation) []*operation {
+	batch := []*operation{first}
+	for yielded := false; len(batch) < maxBatch; {
+		select {
+		case next, ok := <-w.queue:
+			if !ok {
+				return batch
+			}
+			batch, yielded = append(batch, next), false
+		default:
+			if yielded {
+				return batch
+			}
+			runtime.Gosched()
+			yielded = true
+		}
+	}
+	return batch
 }
 
 // commit applies a batch in one transaction and tells every caller. An

@@ -187,7 +187,7 @@ func logKey(path string) (ed25519.PrivateKey, error) {
 // Close waits for the writes under way and closes the store.
 func (a *Agent) Close() error {
 	a.calls.close()
-	return a.db.Close()
+	return errors.Join(a.flush(context.Background()), a.db.Close())
 }
 
 // Self returns who the agent is.

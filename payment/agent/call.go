@@ -184,11 +184,17 @@ func (a *Agent) exchange(ctx context.Context, method, to, path, key string, body
 	if err := problem.Read(resp); err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	raw, err := readAll(io.LimitReader(resp.Body, maxReply), resp.ContentLength)
 	if err != nil {
 		return Unusable(err, to)
 	}
 	if out == nil {
+		return nil
+	}
+	if m, ok := out.(*Message); ok {
+		if *m, err = strictjson.Texts[payment.Kind](raw); err != nil {
+			return Unusable(payment.BadJSONError("reply", err), to)
+		}
 		return nil
 	}
 	if err := strictjson.Unmarshal(raw, out); err != nil {

@@ -130,8 +130,8 @@ func (tx *Tx) Keep(x *Exchange) error { return tx.Save(x.records...) }
 
 // readMessage reads a message strictly; only known kinds may be in it.
 func readMessage(data []byte) (Message, error) {
-	m := Message{}
-	if err := strictjson.Unmarshal(data, &m); err != nil {
+	m, err := strictjson.Texts[payment.Kind](data)
+	if err != nil {
 		return nil, payment.BadJSONError("message", err)
 	}
 	for kind := range m {
