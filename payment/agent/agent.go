@@ -89,6 +89,7 @@ type Agent struct {
 	jobs       *jobs
 	bells      bells
 	counters   counters
+	later      later
 }
 
 // defaultTimeout is how long a peer may take (T1 of the state machine).
@@ -119,6 +120,7 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a.jobs = newJobs(a)
+	a.later.flush = a.flushed
 	var err error
 	if a.calls, err = newCaller(a); err != nil {
 		return nil, errors.Join(err, a.db.Close())

@@ -144,6 +144,9 @@ func readMessage(data []byte) (Message, error) {
 
 func clip(s string) string { return s[:min(len(s), 40)] }
 
+// Empty reports whether the exchange has nothing to keep.
+func (x *Exchange) Empty() bool { return len(x.records) == 0 }
+
 // Note marks the objects remembered so far with the operation that they belong to.
 func (x *Exchange) Note(note string) {
 	for i := range x.records {

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -33,7 +31,7 @@ func (tx *Tx) Schedule(job Job) error {
 	}
 	tx.wake = append(tx.wake, func() { tx.agent.jobs.add(job) })
 	key := jobKey(job.Name, job.ID)
-	tx.agent.jobs.done.remove(string(key)) // that was the one before
+	tx.agent.later.drop(bucketJobs, string(key)) // that was the one before
 	return tx.bolt.Bucket(bucketJobs).Put(key, raw)
 }
 
@@ -42,63 +40,9 @@ func (tx *Tx) Cancel(name, id string) error {
 	return tx.bolt.Bucket(bucketJobs).Delete(jobKey(name, id))
 }
 
-// Done says that a job needs not be done any more, and leaves it to the next commit to remove it, whatever that commit is for.
-// Should the process end before, the job is done again.
-func (a *Agent) Done(name, id string) { a.jobs.done.add(string(jobKey(name, id))) }
-
-// A removal is a set of keys of jobs that are done but still in the store. The zero value is empty.
-type removal struct {
-	mu   sync.Mutex
-	keys map[string]struct{} // guarded by mu
-}
-
-func (r *removal) add(key string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.keys == nil {
-		r.keys = map[string]struct{}{}
-	}
-	r.keys[key] = struct{}{}
-}
-
-func (r *removal) remove(keys ...string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, key := range keys {
-		delete(r.keys, key)
-	}
-}
-
-func (r *removal) list() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.keys))
-}
-
-func (r *removal) has(key string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ok := r.keys[key]
-	return ok
-}
-
-// removeDone removes jobs that are done. It runs before what the transaction is for, which may schedule one of them anew.
-func (tx *Tx) removeDone(keys []string) error {
-	for _, key := range keys {
-		if err := tx.bolt.Bucket(bucketJobs).Delete([]byte(key)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// flush removes the jobs that are done in a commit of their own, if there are any.
-func (a *Agent) flush(ctx context.Context) error {
-	if len(a.jobs.done.list()) == 0 {
-		return nil
-	}
-	return a.Write(ctx, func(*Tx) error { return nil })
-}
+// Done says that a job needs not be done any more. It is removed with the next commit, whatever that is for, or a moment
+// later; should the process end before, the job is done again.
+func (a *Agent) Done(name, id string) { a.later.add(bucketJobs, string(jobKey(name, id)), nil) }
 
 // Scheduled reports whether there is such a job.
 func (tx *Tx) Scheduled(name, id string) bool {
@@ -125,7 +69,6 @@ type jobs struct {
 	mu    sync.Mutex
 	queue queue // guarded by mu; may hold jobs that were cancelled or replaced
 	more  chan struct{}
-	done  removal
 }
 
 func newJobs(a *Agent) *jobs {
@@ -211,7 +154,7 @@ func (j *jobs) next() (*Job, time.Duration) {
 
 // do does a job unless it was cancelled or put off.
 func (j *jobs) do(ctx context.Context, job Job) {
-	if j.done.has(string(jobKey(job.Name, job.ID))) {
+	if _, done := j.agent.later.get(bucketJobs, string(jobKey(job.Name, job.ID))); done {
 		if err := j.agent.flush(ctx); err != nil && ctx.Err() == nil {
 			j.again(ctx, job, err)
 		}

@@ -126,6 +126,18 @@ func (tx *Tx) Finish(c *Call, reply any) error {
 	return tx.operation(c, raw)
 }
 
+// FinishLater keeps the reply to the call with the next commit, whatever that is for. For a reply that would be found
+// again, if less quickly, when the same request comes after a crash.
+func (a *Agent) FinishLater(c *Call, reply any) error {
+	raw, err := json.Marshal(reply)
+	if err != nil {
+		return err
+	}
+	c.reply = raw
+	a.later.add(bucketReplies, c.Key, operation{c.URI, c.digest, raw}.encode())
+	return nil
+}
+
 func (tx *Tx) operation(c *Call, reply []byte) error {
 	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), operation{c.URI, c.digest, reply}.encode())
 }
@@ -210,8 +222,12 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 // replay returns the reply to an operation that was done before, nil if it was not. To another party the
 // operation does not exist.
 func (a *Agent) replay(c *Call) (stored []byte, err error) {
+	waiting, _ := a.later.get(bucketReplies, c.Key)
 	err = a.Read(func(tx *Tx) error {
-		raw := tx.bolt.Bucket(bucketReplies).Get([]byte(c.Key))
+		raw := waiting
+		if raw == nil {
+			raw = tx.bolt.Bucket(bucketReplies).Get([]byte(c.Key))
+		}
 		if raw == nil {
 			return nil
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/enroll/strictjson"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/ledger"
 )
@@ -54,22 +55,22 @@ func (a *Agent) prepare() error {
 func (a *Agent) Write(ctx context.Context, apply func(tx *Tx) error) error {
 	a.counters.commits.Add(1)
 	var wake []func()
-	var done []string
+	var done []deferred
 	err := a.db.Write(ctx, func(bolt *bbolt.Tx) error {
-		tx, keys := &Tx{bolt: bolt, agent: a}, a.jobs.done.list()
-		if err := tx.removeDone(keys); err != nil {
+		tx, waiting := &Tx{bolt: bolt, agent: a}, a.later.list()
+		if err := tx.defers(waiting); err != nil {
 			return boltlog.Undo(err)
 		}
 		if err := apply(tx); err != nil {
 			return boltlog.Undo(err)
 		}
-		wake, done = tx.wake, keys
+		wake, done = tx.wake, waiting
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	a.jobs.done.remove(done...)
+	a.later.settle(done)
 	a.reached("committed", "")
 	for _, f := range wake {
 		f()
@@ -88,7 +89,7 @@ func (tx *Tx) Get(name string, v any) error {
 	if raw == nil {
 		return fmt.Errorf("%s: %w", name, ErrNotFound)
 	}
-	return json.Unmarshal(raw, v)
+	return strictjson.Trusted(raw, v)
 }
 
 // Put keeps v under a name.
@@ -177,7 +178,7 @@ func splitRecord(raw []byte) (k kept, err error) {
 func decodeRecord(raw []byte) (r Record, err error) {
 	k, err := splitRecord(raw)
 	if err == nil {
-		err = json.Unmarshal(k.meta, &r)
+		err = strictjson.Trusted(k.meta, &r)
 	}
 	r.Object = string(k.object)
 	return r, err

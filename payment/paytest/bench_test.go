@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,8 @@ const (
 	oneByOne   = 100 // payments, for the latency
 	warmGate   = 1.9 // times the bound
 	syncedGate = 2.4
+
+	gcPercent = 400 // as payca agent sets it
 )
 
 // BenchmarkPayments measures complete payments, by the direct route with a realtime confirmation and one capture: the CPU time
@@ -43,6 +46,7 @@ const (
 //
 //	go test -run '^$' -bench Payments -benchtime 1x ./payment/paytest
 func BenchmarkPayments(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	for _, mode := range []struct {
 		name   string
 		noSync bool

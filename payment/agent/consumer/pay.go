@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/payment"
@@ -255,6 +256,9 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		if _, _, err := x.Open(ctx, agent.Message{payment.KindTransferred: raw}, payment.KindTransferred, new(payment.Transferred)); err != nil {
 			return err
 		}
+	}
+	if x.Empty() && v.State == p.State && v.Reason == p.Reason && slices.Equal(v.Parts, p.Parts) {
+		return nil
 	}
 	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
 		p.AuthRes, p.Receipt, p.Parts, p.Reason = authres, receipt, v.Parts, v.Reason

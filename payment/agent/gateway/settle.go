@@ -178,7 +178,7 @@ func (g *Gateway) capture(ctx context.Context, c *agent.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
+	return reply, g.FinishLater(c, reply)
 }
 
 // transferred returns what the bank said to a capture that is done: its signed word, or its refusal.
