@@ -36,7 +36,7 @@ type flight struct {
 
 // newAnswerKey makes a key from a CertID whose serial is at most maxSerial long.
 func newAnswerKey(issuer int, id *CertID) answerKey {
-	k := answerKey{issuer: int32(issuer), hash: uint8(id.Hash), bare: id.bare} //nolint:gosec // both are small
+	k := answerKey{issuer: int32(issuer), hash: uint8(id.Hash), bare: id.bare}
 	k.length = uint8(copy(k.serial[:], id.Serial))
 	return k
 }

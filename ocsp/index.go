@@ -62,7 +62,7 @@ func NewIndex(cfg IndexConfig) (*Index, error) {
 	}
 	x := &Index{next: cfg.Source, limit: cfg.Limit / indexShards, issuers: map[string]uint8{}, seed: maphash.MakeSeed()}
 	for i, name := range cfg.Issuers {
-		x.issuers[name] = uint8(i) //nolint:gosec // at most 255
+		x.issuers[name] = uint8(i)
 	}
 	return x, nil
 }
@@ -74,7 +74,7 @@ func (x *Index) place(issuer string, serial []byte) (shard *indexShard, k indexK
 		return nil, k, 0
 	}
 	k.issuer = number
-	k.size = uint8(copy(k.serial[:], serial)) //nolint:gosec // at most maxSerial
+	k.size = uint8(copy(k.serial[:], serial))
 	hash = maphash.Bytes(x.seed, serial)
 	return &x.shards[hash%indexShards], k, hash / indexShards
 }
@@ -127,7 +127,7 @@ func newIndexEntry(st Status) (e indexEntry, ok bool) {
 	if st.State == Unknown || st.Reason < 0 || st.Reason > reasonLast || !st.Invalidity.IsZero() {
 		return e, false // dates of invalidity are rare: the source tells them
 	}
-	e.what = uint8(st.Reason)<<4 | uint8(st.State) //nolint:gosec // both are small
+	e.what = uint8(st.Reason)<<4 | uint8(st.State)
 	for _, part := range []struct {
 		to   *uint32
 		time time.Time

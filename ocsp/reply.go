@@ -75,7 +75,7 @@ func keptReply(body []byte, signer *Signer, produced, now time.Time, single *Sin
 	rep.keep, rep.signer, rep.id, rep.from, rep.renewAt = true, signer, single.CertID, single.ThisUpdate, produced.Add(half)
 	rep.id.Raw, rep.id.Serial = bytes.Clone(rep.id.Raw), bytes.Clone(rep.id.Serial)
 	rep.id.IssuerNameHash, rep.id.IssuerKeyHash = bytes.Clone(rep.id.IssuerNameHash), bytes.Clone(rep.id.IssuerKeyHash)
-	rep.refreshAt = rep.renewAt.Add(-half/10 - rand.N(half/5+1))
+	rep.refreshAt = rep.renewAt.Add(-half/10 - rand.N(half/5+1)) //nolint:gosec // it only spreads the work
 	return rep
 }
 

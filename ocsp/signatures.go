@@ -24,7 +24,7 @@ type signature struct {
 // seconds writes a time after 1970 and before 2106.
 func seconds(t time.Time) (uint32, bool) {
 	n := t.Unix()
-	return uint32(n), n >= 0 && n < 1<<32 //nolint:gosec // the second result says whether it fits
+	return uint32(n), n >= 0 && n < 1<<32
 }
 
 // put keeps the signature of an answer, if it is of the kind that is kept. A full table loses an arbitrary one.
@@ -33,7 +33,7 @@ func (s *signatures) put(k answerKey, signer uint32, produced time.Time, single 
 		return
 	}
 	var fits [3]bool
-	sig := signature{signer: signer, size: uint8(len(octets))} //nolint:gosec // at most maxSignature
+	sig := signature{signer: signer, size: uint8(len(octets))}
 	sig.produced, fits[0] = seconds(produced)
 	sig.this, fits[1] = seconds(single.ThisUpdate)
 	sig.next, fits[2] = seconds(single.NextUpdate)

@@ -15,7 +15,7 @@ func (t *table) find(k *indexKey, hash uint64) (at int, known bool) {
 		return 0, false
 	}
 	mask := len(t.slots) - 1
-	for at = int(hash) & mask; t.slots[at].what != 0; at = (at + 1) & mask { //nolint:gosec // the mask keeps it in range
+	for at = int(hash) & mask; t.slots[at].what != 0; at = (at + 1) & mask {
 		if t.slots[at].key == *k {
 			return at, true
 		}
@@ -55,7 +55,7 @@ func (t *table) remove(k *indexKey, hash uint64, hashOf func(*indexKey) uint64) 
 	t.used--
 	mask := len(t.slots) - 1
 	for at := (gap + 1) & mask; t.slots[at].what != 0; at = (at + 1) & mask {
-		home := int(hashOf(&t.slots[at].key)) & mask //nolint:gosec // the mask keeps it in range
+		home := int(hashOf(&t.slots[at].key)) & mask
 		if (at-home)&mask >= (at-gap)&mask {
 			t.slots[gap] = t.slots[at]
 			gap = at

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,17 +19,32 @@ import (
 	"github.com/payca/payca/ocsp"
 )
 
+// A Store is what a [Service] needs of a ca.Store.
+type Store interface {
+	ca.StatusStore
+	ca.Inventory
+}
+
 // Config says what a [Service] serves and for how long its answers hold.
 type Config struct {
-	Store        ca.StatusStore // where statuses are looked up
-	Root         *x509.Certificate
-	RootCRL      []byte        // DER, signed at the ceremony
-	OCSPValidity time.Duration // 0: the default of package ocsp
-	OCSPMaxAge   time.Duration // 0: the default of package ocsp
-	CRLValidity  time.Duration // from thisUpdate to nextUpdate, 0: 24 h
-	CRLInterval  time.Duration // longest time between two CRLs of an issuer, 0: half of CRLValidity
-	Now          func() time.Time
-	Logger       *slog.Logger
+	Store       Store // where statuses are looked up
+	Root        *x509.Certificate
+	RootCRL     []byte // DER, signed at the ceremony
+	OCSP        OCSPOptions
+	CRLValidity time.Duration // from thisUpdate to nextUpdate, 0: 24 h
+	CRLInterval time.Duration // longest time between two CRLs of an issuer, 0: half of CRLValidity
+	Now         func() time.Time
+	Logger      *slog.Logger
+}
+
+// OCSPOptions shape OCSP answers; see ocsp.ResponderConfig.
+type OCSPOptions struct {
+	Validity       time.Duration // 0: the default of package ocsp
+	MaxAge         time.Duration // 0: the default of package ocsp
+	ByName         bool          // signers name themselves by their subject
+	RefuseSHA1     bool
+	ExtendedRevoke bool
+	Retention      time.Duration
 }
 
 // A Service answers status questions about one network. Its methods are safe
@@ -39,6 +55,7 @@ type Service struct {
 	issuers   map[string]*issuer
 	order     []string
 	responder atomic.Pointer[ocsp.Responder]
+	index     atomic.Pointer[ocsp.Index]
 	files     map[string]file // what never changes: certificates and the root CRL, by path
 }
 
@@ -84,9 +101,15 @@ func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
 	s.files["/ca/root.crt"] = newFile("application/pkix-cert", s.cfg.Root.Raw, s.cfg.Root.NotBefore)
 	s.files["/crl/root.crl"] = newFile("application/pkix-crl", s.cfg.RootCRL, s.cfg.Root.NotBefore)
 
+	index, err := ocsp.NewIndex(ocsp.IndexConfig{Source: source{s.cfg.Store}, Issuers: s.order})
+	if err != nil {
+		return fmt.Errorf("starting the index of statuses: %w", err)
+	}
+	s.index.Store(index)
 	responder, err := ocsp.NewResponder(ocsp.ResponderConfig{
-		Issuers: responders, Source: source{s.cfg.Store}, Validity: s.cfg.OCSPValidity,
-		MaxAge: s.cfg.OCSPMaxAge, Now: s.cfg.Now, Logger: s.cfg.Logger,
+		Issuers: responders, Source: index, Validity: s.cfg.OCSP.Validity, MaxAge: s.cfg.OCSP.MaxAge,
+		RefuseSHA1: s.cfg.OCSP.RefuseSHA1, ExtendedRevoke: s.cfg.OCSP.ExtendedRevoke, Retention: s.cfg.OCSP.Retention,
+		Now: s.cfg.Now, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the OCSP responder: %w", err)
@@ -101,9 +124,14 @@ func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
 }
 
 // Run publishes the CRL of an issuer within a second of a revocation that
-// nobody published, renews CRLs at the interval and OCSP signers at half of their life,
-// until ctx ends.
+// nobody published, renews CRLs at the interval, OCSP signers at half of their life, and
+// OCSP answers that are asked for before they are over, until ctx ends. It also reads all
+// statuses into memory; until it has, answers come from the store.
 func (s *Service) Run(ctx context.Context) error {
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { s.warmUp(ctx) })
+	background.Go(func() { _ = s.responder.Load().Run(ctx) }) // which ends with ctx and never fails
 	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
 	defer second.Stop()
 	defer minute.Stop()
@@ -158,7 +186,7 @@ func (s *Service) renewSigner(ctx context.Context, is *issuer) error {
 	if err != nil {
 		return fmt.Errorf("issuing the OCSP signer of %s: %w", is.name, err)
 	}
-	signer, err := ocsp.NewSigner(ocsp.SignerConfig{Issuer: is.certificate, Certificate: delegate, Key: key})
+	signer, err := ocsp.NewSigner(ocsp.SignerConfig{Issuer: is.certificate, Certificate: delegate, Key: key, ByName: s.cfg.OCSP.ByName})
 	if err != nil {
 		return fmt.Errorf("loading the OCSP signer of %s: %w", is.name, err)
 	}
@@ -172,6 +200,9 @@ func (s *Service) renewSigner(ctx context.Context, is *issuer) error {
 func (s *Service) Revoked(issuer string, serial ca.Serial) {
 	if is, ok := s.issuers[issuer]; ok {
 		is.dirty.Store(true)
+	}
+	if index := s.index.Load(); index != nil { // before the responder, which asks it
+		index.Drop(issuer, serial.Int().Bytes())
 	}
 	if responder := s.responder.Load(); responder != nil {
 		responder.Drop(issuer, serial.Int().Bytes())

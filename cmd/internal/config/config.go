@@ -65,6 +65,14 @@ type OCSP struct {
 	Validity policy.Duration `yaml:"validity"`
 	// MaxAge is how long HTTP caches may keep an answer; a revocation can stay hidden behind a cache for so long.
 	MaxAge policy.Duration `yaml:"max_age"`
+	// ResponderID is how answers name their signer: key or name.
+	ResponderID string `yaml:"responder_id"`
+	// SHA1 says whether questions by SHA-1 are answered; most clients ask no others.
+	SHA1 bool `yaml:"sha1"`
+	// ExtendedRevoke answers revoked in the place of unknown about serials that were never issued (RFC 6960 section 2.2).
+	ExtendedRevoke bool `yaml:"extended_revoke"`
+	// Retention is for how long after its end the status of a certificate is told, at least; answers say so by their archive cutoff. 0s says nothing.
+	Retention policy.Duration `yaml:"retention"`
 }
 
 // CRL is the shape of revocation lists.
@@ -100,7 +108,7 @@ func Default(network string) Config {
 		Store:       Store{Bolt: "ca/store.db"},
 		Keys:        Keys{PassphraseFile: "ca/passphrase"},
 		Profiles:    []policy.ProfileConfig{},
-		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute)},
+		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute), ResponderID: "key", SHA1: true, Retention: policy.Duration(3 * 366 * 24 * time.Hour)},
 		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
 		Audit:       Audit{Sinks: []Sink{}},
 		Log:         Log{Level: "info", Format: "text"},

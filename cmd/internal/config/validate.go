@@ -51,6 +51,8 @@ func (c *Config) Validate() error {
 	}
 	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
 	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
+	check("ocsp.responder_id", checkWord(c.OCSP.ResponderID, "key", "name"))
+	check("ocsp.retention", checkRange(c.OCSP.Retention, 0, 20*366*24*time.Hour))
 	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
 	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
 	for i, s := range c.Audit.Sinks {

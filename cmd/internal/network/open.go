@@ -105,8 +105,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	}
 	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
-		Store: store, Root: keys.root, RootCRL: rootCRL, OCSPValidity: time.Duration(cfg.config.OCSP.Validity),
-		OCSPMaxAge: time.Duration(cfg.config.OCSP.MaxAge), CRLValidity: time.Duration(cfg.config.CRL.Validity),
+		Store: store, Root: keys.root, RootCRL: rootCRL, OCSP: ocspOptions(cfg.config.OCSP), CRLValidity: time.Duration(cfg.config.CRL.Validity),
 		CRLInterval: time.Duration(cfg.config.CRL.Interval), Now: cfg.now, Logger: cfg.logger,
 	})
 	if err == nil {
@@ -119,6 +118,13 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	return c, nil
+}
+
+func ocspOptions(c config.OCSP) status.OCSPOptions {
+	return status.OCSPOptions{
+		Validity: time.Duration(c.Validity), MaxAge: time.Duration(c.MaxAge), ByName: c.ResponderID == "name",
+		RefuseSHA1: !c.SHA1, ExtendedRevoke: c.ExtendedRevoke, Retention: time.Duration(c.Retention),
+	}
 }
 
 // inDir reads a path of the configuration: relative ones are below the network's directory.

@@ -231,23 +231,9 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		}
 		authres = object.Digest()
 	}
-	receipt := p.Receipt
-	for _, raw := range v.Objects[string(payment.KindReceipt)] {
-		if c.Known(p.ID, payment.Object(raw)) {
-			continue
-		}
-		var r payment.Receipt
-		object, merchant, err := x.Open(ctx, agent.Message{payment.KindReceipt: raw}, payment.KindReceipt, &r)
-		if err != nil {
-			return err
-		}
-		if merchant.String() != p.Merchant || r.Ref != p.Dual || r.AuthRes != authres || r.Sum() != p.Amount {
-			return payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
-		}
-		if r.OIH != c.oih(p) {
-			return payment.Refuse(payment.OIHMismatch, "receipt.oih", r.OIH, c.oih(p)+", the order that was signed")
-		}
-		receipt = object.Digest()
+	receipt, err := c.receipt(ctx, x, p, v, authres)
+	if err != nil {
+		return err
 	}
 	for _, raw := range v.Objects[string(payment.KindTransferred)] {
 		if c.Known(p.ID, payment.Object(raw)) {
@@ -267,6 +253,29 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		}
 		return tx.Keep(x)
 	})
+}
+
+// receipt checks the receipts that a merchant shows, and returns the digest of the newest.
+func (c *Consumer) receipt(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View, authres string) (string, error) {
+	receipt := p.Receipt
+	for _, raw := range v.Objects[string(payment.KindReceipt)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		var r payment.Receipt
+		object, merchant, err := x.Open(ctx, agent.Message{payment.KindReceipt: raw}, payment.KindReceipt, &r)
+		if err != nil {
+			return "", err
+		}
+		if merchant.String() != p.Merchant || r.Ref != p.Dual || r.AuthRes != authres || r.Sum() != p.Amount {
+			return "", payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
+		}
+		if r.OIH != c.oih(p) {
+			return "", payment.Refuse(payment.OIHMismatch, "receipt.oih", r.OIH, c.oih(p)+", the order that was signed")
+		}
+		receipt = object.Digest()
+	}
+	return receipt, nil
 }
 
 // Delivered signs for the goods.
