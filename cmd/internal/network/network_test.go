@@ -218,6 +218,7 @@ var routes = []struct{ method, path, body string }{
 	{"GET", "/v1/audit/leaves", ""},
 	{"GET", "/v1/audit/hashes?index=0", ""},
 	{"GET", "/v1/health", ""},
+	{"GET", "/v1/backup", ""},
 	{"POST", "/v1/renew", "{}"},
 	{"POST", "/v1/issue", "{}"},
 	{"GET", "/v1/nothing", ""},
