@@ -164,6 +164,10 @@ func (m *memStore) NextCRLNumber(_ context.Context, issuer string, e audit.Event
 	return m.crls[issuer], nil
 }
 
+func (m *memStore) Raise(context.Context, ca.Floors, audit.Event) error {
+	panic("not used by package ca")
+}
+
 func (m *memStore) BySerial(_ context.Context, s ca.Serial) (ca.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

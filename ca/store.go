@@ -82,6 +82,15 @@ type StatusStore interface {
 	// the issuer, recorded together with the event before it is returned. The
 	// event gets the number as its attribute "number".
 	NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error)
+	// Raise makes sure that nothing is used twice after an older copy of the store took
+	// the place of a newer one. A floor below what stands changes nothing.
+	Raise(ctx context.Context, floors Floors, event audit.Event) error
+}
+
+// Floors is what may have been used before, without the store knowing it.
+type Floors struct {
+	CRLNumbers map[string]uint64 // by issuer: the next number is higher than this one
+	Tokens     time.Time         // tokens that nobody used are over at this time; zero leaves them
 }
 
 // Inventory is what was issued.

@@ -19,6 +19,9 @@ const (
 	IntentClosed       Kind = "intent.closed"
 	CRLSigned          Kind = "crl.signed"
 	OperatorRefused    Kind = "operator.refused"
+	BackupMade         Kind = "backup.made"
+	NetworkRecovered   Kind = "network.recovered"
+	LogGap             Kind = "log.gap"
 )
 
 // An Event is one leaf of the log: what happened, to what, on whose word. The

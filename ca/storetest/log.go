@@ -66,6 +66,7 @@ func testEvents(t *testing.T, w *world) {
 		{"Revoke", false, func(ctx context.Context, e audit.Event) error {
 			return w.Revoke(ctx, revocationOf(record, ca.Superseded), e)
 		}},
+		{"Raise", true, func(ctx context.Context, e audit.Event) error { return w.Raise(ctx, ca.Floors{}, e) }},
 		{"NextCRLNumber", true, func(ctx context.Context, e audit.Event) error { _, err := w.NextCRLNumber(ctx, payment, e); return err }},
 		{"Append", true, func(ctx context.Context, e audit.Event) error { return w.Append(ctx, e) }},
 	} {

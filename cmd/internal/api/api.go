@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -31,16 +32,18 @@ type Config struct {
 	Status    *status.Service
 	TokenKey  crypto.Signer // ECDSA P-256
 	LogKey    string        // verifier key of the audit log
-	Problems  problem.Writer
-	Identify  func(http.Handler) http.Handler // the identity middleware
-	Sinks     func() []sink.Health            // how the sinks of the audit log are
-	Now       func() time.Time
+	// Backup records the event and takes a copy of the CA, for GET /v1/backup.
+	Backup   func(ctx context.Context, event audit.Event) (Backup, error)
+	Problems problem.Writer
+	Identify func(http.Handler) http.Handler // the identity middleware
+	Sinks    func() []sink.Health            // how the sinks of the audit log are
+	Now      func() time.Time
 }
 
 // New returns the handler of the /v1 routes that are the API's own.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Authority == nil || cfg.Store == nil || cfg.Status == nil || cfg.TokenKey == nil || cfg.Root == nil || cfg.Identify == nil {
-		return nil, errors.New("api: want Authority, Store, Status, TokenKey, Root and Identify")
+	if cfg.Authority == nil || cfg.Store == nil || cfg.Status == nil || cfg.TokenKey == nil || cfg.Root == nil || cfg.Backup == nil || cfg.Identify == nil {
+		return nil, errors.New("api: want Authority, Store, Status, TokenKey, Root, Backup and Identify")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -62,6 +65,7 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
 	route("GET /v1/audit/proof/{index}", a.read(a.logProof))
 	route("GET /v1/audit/consistency", a.read(a.logConsistency))
+	route("GET /v1/backup", a.operate(a.backup))
 	route("GET /v1/health", a.read(a.health))
 	route("/", func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.Method + " " + r.URL.Path}

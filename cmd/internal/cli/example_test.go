@@ -20,6 +20,8 @@ var elsewhere = map[string]string{
 	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",
 	"payca audit prove": "audit.txtar", "payca audit verify-proof": "audit.txtar", "payca audit witness": "audit.txtar", "payca demo": "demo.txtar",
 
+	"payca backup": "backup.txtar", "payca restore": "backup.txtar", "payca recover": "backup.txtar",
+
 	"payca agent": "agents.txtar", "payca agent invite": "agents.txtar", "payca trace": "agents.txtar",
 	"payca pay link": "agents.txtar", "payca pay catalogue": "agents.txtar", "payca pay order": "agents.txtar", "payca pay amend": "agents.txtar",
 	"payca pay refresh": "agents.txtar", "payca pay accept": "agents.txtar", "payca pay send": "agents.txtar", "payca pay confirm": "agents.txtar",

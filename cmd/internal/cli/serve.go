@@ -55,7 +55,10 @@ func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 // explainOpen gives the remedy for what keeps a network from opening.
 func explainOpen(err error, dir string) error {
 	var locked *boltstore.LockedError
+	var restored *network.RestoredError
 	switch {
+	case errors.As(err, &restored):
+		return fail(ExitFailure, err, "payca recover --crl-floor N --log-floor N, or --no-newer if nothing happened after the backup; payca recover --help says more")
 	case errors.Is(err, network.ErrNoNetwork):
 		return fail(ExitFailure, err, "create one: payca init --dir "+dir)
 	case errors.As(err, &locked):

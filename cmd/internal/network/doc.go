@@ -13,6 +13,7 @@
 //	ca/token.key            signs enrollment tokens
 //	ca/passphrase           opens the keys, where none was given
 //	ca/store.db             inventory, parties, tokens, audit log
+//	ca/restored.json        there after [Restore], until [Recover]
 //	operator/               identity of the first operator
 //
 // Everything below ca/ appears at once, by a rename: a crash during Create

@@ -229,6 +229,7 @@ var routes = []struct{ method, path, body string }{
 	{"GET", "/v1/audit/proof/0", ""},
 	{"GET", "/v1/audit/consistency?old=1", ""},
 	{"GET", "/v1/health", ""},
+	{"GET", "/v1/backup", ""},
 	{"POST", "/v1/renew", "{}"},
 	{"POST", "/v1/issue", "{}"},
 	{"GET", "/v1/nothing", ""},

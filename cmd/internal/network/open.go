@@ -233,6 +233,12 @@ func openRing(dir, file string, cfg config.Config) (*ca.Keyring, error) {
 	return ca.NewKeyring(passphrase)
 }
 
+// PassphraseFile returns the configured passphrase file of the network in dir.
+func PassphraseFile(dir string) (string, error) {
+	cfg, err := LoadConfig(dir)
+	return inDir(dir, cfg.Keys.PassphraseFile), err
+}
+
 // ReadPassphrase reads a passphrase file: its first line.
 func ReadPassphrase(file string) ([]byte, error) {
 	raw, err := os.ReadFile(file)

@@ -47,10 +47,13 @@ type Network struct {
 	handler     http.Handler                    // of the https listener
 	sinks       []*sink.Sink                    // of the audit log
 	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
+	dir         string
+	backups     backups
 }
 
 // Open loads the network in cfg.Dir, closes what a crash left open, signs
-// fresh CRLs and OCSP signers, and issues the https listener's certificate.
+// fresh CRLs and OCSP signers, and issues the https listener's certificate. *[RestoredError] for one
+// that was restored and not recovered.
 func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -62,6 +65,9 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkRecovered(cfg.Dir); err != nil {
+		return nil, err
+	}
 	ring, err := openRing(cfg.Dir, cfg.PassphraseFile, conf)
 	if err != nil {
 		return nil, err
@@ -70,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger}
+	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger, dir: cfg.Dir}
 	if err = n.openSinks(cfg.Dir); err == nil {
 		err = n.start(ctx)
 	}
@@ -156,7 +162,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Now: n.now,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
