@@ -21,22 +21,19 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// loaders is how many callers Load has, so that commits are full.
-const loaders = 512
-
-// Load issues n certificates into a store, for measuring it, over the way that every
+// Load issues n certificates into a store with so many concurrent callers, for measuring it, over the way that every
 // certificate takes: an intent and an issuance for each. The certificates are one template, of the size that a
 // network issues, with a serial, a key and names of their own, and no valid signature. They belong to n/10
 // parties "party-0" and on, of four roles, and have the DNS name "shop-000000000.example.test" and on, by party; they end over two years from the
-// suite's epoch. A store that need not reach the disk is loaded in a minute or two for a million.
-func Load(ctx context.Context, store ca.Store, n int) error {
+// suite's epoch. Another n makes other serials. A store that need not reach the disk is loaded in a minute or two for a million.
+func Load(ctx context.Context, store ca.Store, n, callers int) error {
 	t, err := newTemplate()
 	if err != nil {
 		return err
 	}
-	numbers, failed := make(chan int), make(chan error, loaders)
+	numbers, failed := make(chan int), make(chan error, callers)
 	var group sync.WaitGroup
-	for range min(loaders, max(n, 1)) {
+	for range callers {
 		group.Go(func() {
 			for i := range numbers {
 				if err := t.issue(ctx, store, i, n); err != nil {
@@ -106,7 +103,7 @@ func newTemplate() (*template, error) {
 // issue puts certificate i of n into the store.
 func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
 	var serial ca.Serial
-	seed := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("loaded"), uint64(i)))
+	seed := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(n)), uint64(i)))
 	copy(serial[:], seed[:])
 	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
 	roles := []policy.Role{policy.Consumer, policy.Consumer, policy.Merchant, policy.Gateway}

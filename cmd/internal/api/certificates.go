@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/payca/payca/ca"
@@ -31,76 +30,6 @@ func certificateOf(record ca.Record, now time.Time) Certificate {
 		c.Status = "expired"
 	}
 	return c
-}
-
-// listCertificates: GET /v1/certificates?party=&role=&issuer=&profile=&status=&after=&limit=
-// A party that is neither operator nor auditor sees its own.
-func (a *api) listCertificates(w http.ResponseWriter, r *http.Request) error {
-	peer, err := caller(r)
-	if err != nil {
-		return err
-	}
-	filter, err := a.filter(r)
-	if err != nil {
-		return err
-	}
-	if !mayReadAll(peer) {
-		if filter.Party != "" && filter.Party != peer.Identity.Party {
-			return ca.ErrNotFound
-		}
-		filter.Party = peer.Identity.Party
-	}
-	limit := filter.Limit
-	filter.Limit++ // one more tells whether there is a next page
-	page := Page[Certificate]{Items: []Certificate{}}
-	for record, err := range a.cfg.Store.Certificates(r.Context(), filter) {
-		if err != nil {
-			return err
-		}
-		if len(page.Items) == limit {
-			page.Next = strconv.FormatUint(page.Items[limit-1].Index, 10)
-			break
-		}
-		page.Items = append(page.Items, certificateOf(record, a.cfg.Now()))
-	}
-	return reply(w, http.StatusOK, page)
-}
-
-func (a *api) filter(r *http.Request) (ca.Filter, error) {
-	query := r.URL.Query()
-	limit, err := pageLimit(r)
-	if err != nil {
-		return ca.Filter{}, err
-	}
-	filter := ca.Filter{
-		Party: query.Get("party"), Issuer: query.Get("issuer"), Profile: query.Get("profile"),
-		Role: policy.Role(query.Get("role")), Limit: limit,
-	}
-	if filter.Role != "" {
-		if _, err := policy.ParseRole(query.Get("role")); err != nil {
-			return ca.Filter{}, err
-		}
-	}
-	yes, no := true, false
-	switch text := query.Get("status"); text {
-	case "":
-	case "valid":
-		filter.Revoked, filter.ValidAt = &no, a.cfg.Now()
-	case "revoked":
-		filter.Revoked = &yes
-	case "expired":
-		filter.Revoked, filter.ExpiresBefore = &no, a.cfg.Now()
-	default:
-		return ca.Filter{}, badParameter("status", text, "valid, revoked or expired")
-	}
-	if text := query.Get("after"); text != "" {
-		filter.After, err = strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return ca.Filter{}, badParameter("after", text, "the cursor of a page")
-		}
-		filter.From = true
-	}
-	return filter, nil
 }
 
 // showCertificate: GET /v1/certificates/{serial}

@@ -58,6 +58,13 @@ func (c *Client) Certificates(ctx context.Context, query url.Values) iter.Seq2[C
 	return pages[Certificate](ctx, c, "/v1/certificates", query)
 }
 
+// CertificatePage reads one page of the inventory; query as for [Client.Certificates], with "after" the Next of the page before.
+func (c *Client) CertificatePage(ctx context.Context, query url.Values) (Page[Certificate], error) {
+	var out Page[Certificate]
+	err := c.call(ctx, http.MethodGet, "/v1/certificates?"+query.Encode(), nil, &out)
+	return out, err
+}
+
 // Certificate finds one certificate by serial.
 func (c *Client) Certificate(ctx context.Context, serial string) (Certificate, error) {
 	var out Certificate
