@@ -37,6 +37,8 @@ type Config struct {
 	Problems problem.Writer
 	Identify func(http.Handler) http.Handler // the identity middleware
 	Sinks    func() []sink.Health            // how the sinks of the audit log are
+	Keys     func() []KeyUse                 // the CA's own keys
+	Suites   func() []SuiteUse               // what its listeners offer and negotiated
 	Now      func() time.Time
 }
 
@@ -65,6 +67,7 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
 	route("GET /v1/audit/proof/{index}", a.read(a.logProof))
 	route("GET /v1/audit/consistency", a.read(a.logConsistency))
+	route("GET /v1/crypto", a.read(a.cryptoInventory))
 	route("GET /v1/backup", a.operate(a.backup))
 	route("GET /v1/health", a.read(a.health))
 	route("/", func(_ http.ResponseWriter, r *http.Request) error {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -17,12 +18,18 @@ type Certificate struct {
 	ca.Record
 	Thumbprint string `json:"thumbprint"`    // SHA-256 of the DER, hexadecimal
 	Status     string `json:"status"`        // valid, expired, revoked
+	Key        string `json:"key"`           // algorithm of the key, as in P-256
+	KeySHA256  string `json:"key_sha256"`    // of the SubjectPublicKeyInfo, hexadecimal
+	Signature  string `json:"signature"`     // algorithm with which it is signed
 	PEM        string `json:"pem,omitempty"` // only where one certificate is asked for
 }
 
 func certificateOf(record ca.Record, now time.Time) Certificate {
 	sum := sha256.Sum256(record.DER)
-	c := Certificate{Record: record, Thumbprint: hex.EncodeToString(sum[:]), Status: "valid"}
+	c := Certificate{Record: record, Thumbprint: hex.EncodeToString(sum[:]), Status: "valid", KeySHA256: hex.EncodeToString(record.SPKI[:])}
+	if parsed, err := x509.ParseCertificate(record.DER); err == nil { // else an importer wrote it, and there is no more to say
+		c.Key, c.Signature = policy.DescribeKey(parsed.PublicKey), parsed.SignatureAlgorithm.String()
+	}
 	switch {
 	case record.Revocation != nil:
 		c.Status = "revoked"
@@ -52,6 +59,11 @@ func (a *api) showCertificate(w http.ResponseWriter, r *http.Request) error {
 	c := certificateOf(record, a.cfg.Now())
 	c.PEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: record.DER}))
 	return reply(w, http.StatusOK, c)
+}
+
+func hexSum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 func mayReadAll(peer *policy.Peer) bool {

@@ -86,6 +86,13 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	return out, err
 }
 
+// Crypto asks for the CA's own keys and suites.
+func (c *Client) Crypto(ctx context.Context) (CryptoInventory, error) {
+	var out CryptoInventory
+	err := c.call(ctx, http.MethodGet, "/v1/crypto", nil, &out)
+	return out, err
+}
+
 // LogKey asks for the verifier key of the audit log.
 func (c *Client) LogKey(ctx context.Context) (string, error) {
 	var out Head

@@ -210,10 +210,10 @@ func (o *certQuery) writer(a *app) (write func(api.Certificate) error, flush fun
 			if c.Revocation != nil {
 				at, reason = c.Revocation.At.UTC().Format(time.RFC3339), c.Revocation.Reason.String()
 			}
-			return table.Write([]string{
+			return table.Write(plainCells([]string{
 				c.Serial.String(), c.Status, c.Party, string(c.Role), c.Issuer, c.Profile, c.NotBefore.UTC().Format(time.RFC3339),
 				c.NotAfter.UTC().Format(time.RFC3339), at, reason, strconv.FormatUint(c.Index, 10), c.Thumbprint,
-			})
+			}))
 		}, func() error {
 			table.Flush()
 			return table.Error()

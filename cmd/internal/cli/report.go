@@ -6,7 +6,7 @@ import (
 
 func newReportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "report", Short: "Report what needs attention"}
-	cmd.AddCommand(newReportExpiringCommand(a))
+	cmd.AddCommand(newReportExpiringCommand(a), newReportPCICommand(a))
 	return cmd
 }
 

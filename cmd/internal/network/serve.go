@@ -49,6 +49,7 @@ type Network struct {
 	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
 	dir         string
 	backups     backups
+	suites      api.Suites // of the https listener
 }
 
 // Open loads the network in cfg.Dir, closes what a crash left open, signs
@@ -162,7 +163,8 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Now: n.now,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth,
+		Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -204,10 +206,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	secure := &http.Server{
 		Handler: n.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
-		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, // verified by the identity middleware, so that a client with an expired certificate still gets an answer
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
-		},
+		TLSConfig: n.tlsConfig(),
 	}
 	plain := &http.Server{
 		Handler: n.plain(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute,
@@ -229,6 +228,15 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 		return errors.Join(shutdown(grace, secure), shutdown(grace, plain))
 	})
 	return errors.Join(group.Wait(), n.store.Close())
+}
+
+// tlsConfig is that of the https listener.
+func (n *Network) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, // verified by the identity middleware, so that a client with an expired certificate still gets an answer
+		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
+		VerifyConnection: func(c tls.ConnectionState) error { n.suites.Observe(&c, n.now()); return nil },
+	}
 }
 
 // shutdown lets requests finish, and cuts off what does not within the grace.
