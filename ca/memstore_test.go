@@ -20,16 +20,17 @@ var errDisk = errors.New("no space left on device")
 
 // A memStore is a ca.Store without a disk. It can be told to fail, as a full disk does.
 type memStore struct {
-	mu      sync.Mutex
-	intents []ca.Intent
-	closed  map[ca.Serial]ca.Revocation
-	records []ca.Record
-	bySer   map[ca.Serial]int
-	byKey   map[[32]byte][]int // by SPKI
-	parties map[string]policy.Party
-	tokens  map[string]ca.Token
-	crls    map[string]uint64
-	leaves  [][]byte
+	ca.Outbox // which the gate does not use
+	mu        sync.Mutex
+	intents   []ca.Intent
+	closed    map[ca.Serial]ca.Revocation
+	records   []ca.Record
+	bySer     map[ca.Serial]int
+	byKey     map[[32]byte][]int // by SPKI
+	parties   map[string]policy.Party
+	tokens    map[string]ca.Token
+	crls      map[string]uint64
+	leaves    [][]byte
 
 	failReserve, failIssue, failAppend, failCheck error
 	onIssue                                       func() // before an issuance is committed

@@ -43,6 +43,7 @@ type Store interface {
 	Inventory
 	Registry
 	Tokens
+	Outbox
 
 	// Append records events that change nothing else.
 	Append(ctx context.Context, events ...audit.Event) error

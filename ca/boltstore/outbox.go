@@ -1,0 +1,125 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/boltlog"
+)
+
+func noticedKey(m ca.Message, serial ca.Serial) []byte {
+	return append([]byte(m.Target+"\x00"+m.Topic+"\x00"), serial[:]...)
+}
+
+// AddMessage implements ca.Store.
+func (s *Store) AddMessage(ctx context.Context, m ca.Message) (ca.Message, error) {
+	added := m
+	err := s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		added, added.ID, added.Items = m, 0, nil
+		noticed := tx.Bucket(bucketNoticed)
+		seen := map[ca.Serial]bool{}
+		for _, item := range m.Items {
+			if !seen[item.Serial] && noticed.Get(noticedKey(m, item.Serial)) == nil {
+				added.Items = append(added.Items, item)
+			}
+			seen[item.Serial] = true
+		}
+		if len(added.Items) == 0 {
+			return nil
+		}
+		return boltlog.Writing(func() (err error) {
+			if added.ID, err = tx.Bucket(bucketOutbox).NextSequence(); err != nil {
+				return err
+			}
+			for _, item := range added.Items {
+				if err := noticed.Put(noticedKey(m, item.Serial), number(seconds(item.NotAfter))); err != nil {
+					return err
+				}
+			}
+			return putJSON(tx, bucketOutbox, number(added.ID), added)
+		})
+	})
+	return added, err
+}
+
+// SetMessage implements ca.Store.
+func (s *Store) SetMessage(ctx context.Context, m ca.Message) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		if tx.Bucket(bucketOutbox).Get(number(m.ID)) == nil {
+			return fmt.Errorf("message %d: %w", m.ID, ca.ErrNotFound)
+		}
+		return boltlog.Writing(func() error { return putJSON(tx, bucketOutbox, number(m.ID), m) })
+	})
+}
+
+// Messages implements ca.Store.
+func (s *Store) Messages(_ context.Context) iter.Seq2[ca.Message, error] {
+	return pages(s.db, bucketOutbox, nil, nil, func(_ *bbolt.Tx, _, value []byte) (m ca.Message, keep bool, err error) {
+		return m, true, json.Unmarshal(value, &m)
+	})
+}
+
+// ForgetMessages implements ca.Store.
+func (s *Store) ForgetMessages(ctx context.Context, before time.Time, limit int) (int, error) {
+	var messages, notes [][]byte
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		room := func() bool { return len(messages)+len(notes) < limit }
+		for key, value := range keys(tx, bucketOutbox, room) {
+			var m ca.Message
+			if err := json.Unmarshal(value, &m); err != nil {
+				return err
+			}
+			if m.Settled() && m.Changed.Before(before) {
+				messages = append(messages, bytes.Clone(key))
+			}
+		}
+		for key, value := range keys(tx, bucketNoticed, room) {
+			if len(value) == 8 && binary.BigEndian.Uint64(value) < seconds(before) {
+				notes = append(notes, bytes.Clone(key))
+			}
+		}
+		return nil
+	})
+	if err != nil || len(messages)+len(notes) == 0 {
+		return 0, err // no commit for nothing
+	}
+	err = s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		return boltlog.Writing(
+			func() error { return deleteAll(tx.Bucket(bucketOutbox), messages) },
+			func() error { return deleteAll(tx.Bucket(bucketNoticed), notes) },
+		)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(messages) + len(notes), nil
+}
+
+// keys goes through a bucket while there is room.
+func keys(tx *bbolt.Tx, bucket []byte, room func() bool) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		cursor := tx.Bucket(bucket).Cursor()
+		for key, value := cursor.First(); key != nil && room(); key, value = cursor.Next() {
+			if !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+func deleteAll(bucket *bbolt.Bucket, keys [][]byte) error {
+	for _, key := range keys {
+		if err := bucket.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package ca
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/payca/payca/policy"
+)
+
+// The states of a [Message].
+const (
+	MessageWaiting  = "waiting"  // to be sent at Next
+	MessageSending  = "sending"  // being sent; after a crash nobody knows whether it was
+	MessageSent     = "sent"     // the other side took it
+	MessageFailed   = "failed"   // the other side will never take it
+	MessageDoubtful = "doubtful" // perhaps sent, and not sent again
+)
+
+// A Message tells people of certificates.
+type Message struct {
+	ID       uint64        `json:"id"`       // from 1; the store gives it
+	Target   string        `json:"target"`   // how it is sent: mail, webhook
+	Topic    string        `json:"topic"`    // what it is about: "expires within 7d"
+	Items    []MessageItem `json:"items"`    // the certificates
+	Created  time.Time     `json:"created"`  //
+	State    string        `json:"state"`    // one of MessageWaiting and so on
+	Attempts int           `json:"attempts"` // that were begun
+	Next     time.Time     `json:"next"`     // not sent before
+	Changed  time.Time     `json:"changed"`  // when State was reached
+	Error    string        `json:"error,omitempty"`
+}
+
+// Settled reports whether nothing will be done about a message any more.
+func (m Message) Settled() bool {
+	return m.State == MessageSent || m.State == MessageFailed || m.State == MessageDoubtful
+}
+
+// A MessageItem is a certificate that a message tells of.
+type MessageItem struct {
+	Serial   Serial      `json:"serial"`
+	Party    string      `json:"party"`
+	Role     policy.Role `json:"role"`
+	Profile  string      `json:"profile"`
+	NotAfter time.Time   `json:"not_after"`
+}
+
+// Outbox is the messages to people. That a certificate was told of stays known until
+// it has ended, whatever becomes of the message.
+type Outbox interface {
+	// AddMessage keeps a message with those of its items of which no message to the same target
+	// with the same topic told before, and returns it. If there are none, nothing is kept and the ID is 0.
+	AddMessage(ctx context.Context, m Message) (Message, error)
+	// SetMessage replaces the message with that ID; ErrNotFound.
+	SetMessage(ctx context.Context, m Message) error
+	// Messages yields all messages by ascending ID.
+	Messages(ctx context.Context) iter.Seq2[Message, error]
+	// ForgetMessages deletes at most limit of: messages that were settled before the given time, and notes of
+	// certificates that ended before it. It returns how many.
+	ForgetMessages(ctx context.Context, before time.Time, limit int) (int, error)
+}
