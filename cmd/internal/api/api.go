@@ -13,6 +13,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
@@ -35,10 +36,11 @@ type Config struct {
 	// Backup records the event and takes a copy of the CA, for GET /v1/backup.
 	Backup   func(ctx context.Context, event audit.Event) (Backup, error)
 	Problems problem.Writer
-	Identify func(http.Handler) http.Handler // the identity middleware
-	Sinks    func() []sink.Health            // how the sinks of the audit log are
-	Keys     func() []KeyUse                 // the CA's own keys
-	Suites   func() []SuiteUse               // what its listeners offer and negotiated
+	Identify func(http.Handler) http.Handler               // the identity middleware
+	Sinks    func() []sink.Health                          // how the sinks of the audit log are
+	Notices  func(context.Context) (*notice.Health, error) // nil if nobody is told of certificates that end soon
+	Keys     func() []KeyUse                               // the CA's own keys
+	Suites   func() []SuiteUse                             // what its listeners offer and negotiated
 	Now      func() time.Time
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 )
 
@@ -108,7 +109,8 @@ type Health struct {
 	Network string         `json:"network"`
 	Time    time.Time      `json:"time"`
 	Issuers []IssuerHealth `json:"issuers"`
-	Sinks   []sink.Health  `json:"sinks,omitempty"` // of the audit log
+	Sinks   []sink.Health  `json:"sinks,omitempty"`   // of the audit log
+	Notices *notice.Health `json:"notices,omitempty"` // about certificates that end soon
 }
 
 // An IssuerHealth is the state of one issuing CA and its status service.
@@ -121,7 +123,7 @@ type IssuerHealth struct {
 }
 
 // health: GET /v1/health
-func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
+func (a *api) health(w http.ResponseWriter, r *http.Request) error {
 	health := Health{Network: a.cfg.Network, Time: a.cfg.Now().UTC()}
 	for _, is := range a.cfg.Status.Issuers() {
 		health.Issuers = append(health.Issuers, IssuerHealth{
@@ -131,6 +133,12 @@ func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
 	}
 	if a.cfg.Sinks != nil {
 		health.Sinks = a.cfg.Sinks()
+	}
+	if a.cfg.Notices != nil {
+		var err error
+		if health.Notices, err = a.cfg.Notices(r.Context()); err != nil {
+			return err
+		}
 	}
 	return reply(w, http.StatusOK, health)
 }

@@ -123,6 +123,13 @@ func printHealth(w io.Writer, h api.Health) {
 		}
 		fmt.Fprintln(w)
 	}
+	if n := h.Notices; n != nil {
+		fmt.Fprintf(w, "  notices: %d sent, %d waiting, %d failed, %d in doubt", n.Sent, n.Waiting, n.Failed, n.Doubtful)
+		if n.LastError != "" {
+			fmt.Fprintf(w, "; %s: %s", n.LastAt.Format("2006-01-02 15:04:05Z"), n.LastError)
+		}
+		fmt.Fprintln(w)
+	}
 }
 
 // A sourceView is what one source says of a certificate.

@@ -35,6 +35,8 @@ type Config struct {
 	CRL CRL `yaml:"crl"`
 	// Audit is where the events of the audit log go besides the log itself, which is not configurable.
 	Audit Audit `yaml:"audit"`
+	// Notices are messages about certificates that end soon and have no successor.
+	Notices Notices `yaml:"notices"`
 	// Log is the shape of the log on standard error.
 	Log Log `yaml:"log"`
 }
@@ -89,6 +91,40 @@ type Audit struct {
 	Sinks []Sink `yaml:"sinks"`
 }
 
+// Notices are messages about certificates that end soon.
+type Notices struct {
+	// Expiring is how long before the end of a certificate people are told, once for each.
+	Expiring []policy.Duration `yaml:"expiring"`
+	// Mail is who gets them by mail; nobody without a server.
+	Mail Mail `yaml:"mail"`
+	// Webhook is who gets them by HTTP; nobody without a url.
+	Webhook Hook `yaml:"webhook"`
+}
+
+// Mail is how mail is sent.
+type Mail struct {
+	// Server is the host:port of an SMTP server.
+	Server string `yaml:"server"`
+	// Security is starttls, tls or none.
+	Security string `yaml:"security"`
+	// User is the name for AUTH PLAIN, empty for none.
+	User string `yaml:"user"`
+	// PasswordFile is the path of the file that holds the password, relative to payca's directory.
+	PasswordFile string `yaml:"password_file"`
+	// From is the address of the sender.
+	From string `yaml:"from"`
+	// To are the addresses of the receivers.
+	To []string `yaml:"to"`
+}
+
+// Hook is a webhook.
+type Hook struct {
+	// URL is where messages are posted to, http or https.
+	URL string `yaml:"url"`
+	// SecretFile is the path of the file that holds the secret with which they are signed, relative to payca's directory.
+	SecretFile string `yaml:"secret_file"`
+}
+
 // Log is the shape of the log.
 type Log struct {
 	// Level is the least level that is written: debug, info, warn or error.
@@ -111,7 +147,11 @@ func Default(network string) Config {
 		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute), ResponderID: "key", SHA1: true, Retention: policy.Duration(3 * 366 * 24 * time.Hour)},
 		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
 		Audit:       Audit{Sinks: []Sink{}},
-		Log:         Log{Level: "info", Format: "text"},
+		Notices: Notices{
+			Expiring: []policy.Duration{policy.Duration(7 * 24 * time.Hour), policy.Duration(24 * time.Hour)},
+			Mail:     Mail{Security: "starttls", To: []string{}},
+		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -55,6 +55,7 @@ func (c *Config) Validate() error {
 	check("ocsp.retention", checkRange(c.OCSP.Retention, 0, 20*366*24*time.Hour))
 	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
 	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	checkNotices(check, c.Notices)
 	for i, s := range c.Audit.Sinks {
 		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
@@ -48,6 +49,7 @@ type Network struct {
 	sinks       []*sink.Sink                    // of the audit log
 	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
 	dir         string
+	notices     *notice.Notifier // nil if nobody is to be told
 	backups     backups
 	suites      api.Suites // of the https listener
 }
@@ -79,6 +81,9 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	}
 	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger, dir: cfg.Dir}
 	if err = n.openSinks(cfg.Dir); err == nil {
+		err = n.openNotices(cfg.Dir)
+	}
+	if err == nil {
 		err = n.start(ctx)
 	}
 	if err != nil {
@@ -163,7 +168,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Notices: n.noticeHealth,
 		Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
 	})
 	if err != nil {
@@ -219,6 +224,9 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	group.Go(func() error { return n.keepSelf(ctx) })
 	for _, s := range n.sinks {
 		group.Go(func() error { return s.Run(ctx) })
+	}
+	if n.notices != nil {
+		group.Go(func() error { return n.notices.Run(ctx) })
 	}
 	group.Go(func() error { return n.collect(ctx) })
 	group.Go(func() error {
