@@ -240,6 +240,24 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(w, r)
 }
 
+// Health returns nil while every issuer has an OCSP signer that lasts and a CRL that holds, and the clock is right;
+// otherwise what is wrong.
+func (s *Service) Health() error {
+	responder := s.responder.Load()
+	if responder == nil {
+		return errors.New("status service is starting")
+	}
+	errs := []error{responder.Health()}
+	now := s.cfg.Now()
+	for _, name := range s.order {
+		crl := s.issuers[name].crl.Load()
+		if due := crl.modified.Add(s.cfg.CRLInterval + s.cfg.CRLValidity/4); now.After(due) {
+			errs = append(errs, fmt.Errorf("issuer %q: CRL %d is of %v, want one since %v", name, crl.number, crl.modified, due))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // An IssuerState is what the service has of one issuing CA.
 type IssuerState struct {
 	Name        string

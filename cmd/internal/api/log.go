@@ -109,6 +109,7 @@ type Health struct {
 	Network string         `json:"network"`
 	Time    time.Time      `json:"time"`
 	Issuers []IssuerHealth `json:"issuers"`
+	Alarms  []string       `json:"alarms,omitempty"`  // what is wrong with the status service
 	Sinks   []sink.Health  `json:"sinks,omitempty"`   // of the audit log
 	Notices *notice.Health `json:"notices,omitempty"` // about certificates that end soon
 }
@@ -130,6 +131,9 @@ func (a *api) health(w http.ResponseWriter, r *http.Request) error {
 			Name: is.Name, NotAfter: is.Certificate.NotAfter, OCSPSigner: is.OCSPSigner.NotAfter,
 			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated,
 		})
+	}
+	if err := a.cfg.Status.Health(); err != nil {
+		health.Alarms = strings.Split(err.Error(), "\n")
 	}
 	if a.cfg.Sinks != nil {
 		health.Sinks = a.cfg.Sinks()

@@ -116,6 +116,9 @@ func printHealth(w io.Writer, h api.Health) {
 		fmt.Fprintf(w, "  %-9s until %s  OCSP signer until %s  CRL %d of %s\n", is.Name, is.NotAfter.Format("2006-01-02"),
 			is.OCSPSigner.Format("2006-01-02"), is.CRLNumber, is.CRLUpdated.Format("2006-01-02 15:04:05"))
 	}
+	for _, alarm := range h.Alarms {
+		fmt.Fprintf(w, "  ALARM: %s\n", alarm)
+	}
 	for _, s := range h.Sinks {
 		fmt.Fprintf(w, "  audit sink %s: %d events delivered", s.Name, s.Delivered)
 		if s.Since != nil {
