@@ -176,6 +176,8 @@ func (c *profileChecker) role() {
 		c.wrong("role", "role %q: want none, OCSP signers and issuing CAs belong to the CA itself", role)
 	case !own && role.CA() == "":
 		c.wrong("role", "role %q: want a known role", role)
+	case c.p.cfg.Name == OCSPSignerProfile && !c.p.OCSPSigner(), c.p.cfg.Name == IssuerProfile && !c.p.Issuer():
+		c.wrong("use", "use %s: want %s, for the CA takes this profile for it", quote(c.p.cfg.Use), c.p.cfg.Name)
 	case c.p.Server() && !role.servers():
 		c.wrong("ext_key_usage", "ext_key_usage serverAuth: want clientAuth, a %s runs no servers", role)
 	case c.p.cfg.Use == useOperator && role.CA() != ServiceCA:

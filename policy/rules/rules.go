@@ -152,4 +152,3 @@ func (estimator) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 func (estimator) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
-
