@@ -26,6 +26,7 @@ var errDisk = errors.New("no space left on device")
 type memStore struct {
 	ca.Outbox // which the gate does not use
 	mu        sync.Mutex
+	byKey     map[[32]byte][]int // places in records by SPKI
 	intents   []ca.Intent
 	closed    map[ca.Serial]ca.Revocation
 	records   []ca.Record
@@ -41,7 +42,7 @@ type memStore struct {
 
 func newMemStore() *memStore {
 	return &memStore{
-		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{},
+		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{}, byKey: map[[32]byte][]int{},
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
 	}
 }
@@ -102,6 +103,7 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 	m.intents = slices.Delete(m.intents, i, i+1)
 	is.Record.Index = uint64(len(m.leaves))
 	m.bySer[is.Record.Serial] = len(m.records)
+	m.byKey[is.Record.SPKI] = append(m.byKey[is.Record.SPKI], len(m.records))
 	m.records = append(m.records, is.Record)
 	m.log(is.Event)
 	return is.Record, nil
@@ -196,8 +198,18 @@ func (m *memStore) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Rec
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var match []ca.Record
-	for _, r := range m.records {
-		if (f.SPKI == nil || *f.SPKI == r.SPKI) && (f.Party == "" || f.Party == r.Party) && (f.Profile == "" || f.Profile == r.Profile) &&
+	all := slices.Values(m.records)
+	if f.SPKI != nil {
+		all = func(yield func(ca.Record) bool) {
+			for _, i := range m.byKey[*f.SPKI] {
+				if !yield(m.records[i]) {
+					return
+				}
+			}
+		}
+	}
+	for r := range all {
+		if (f.Party == "" || f.Party == r.Party) && (f.Profile == "" || f.Profile == r.Profile) &&
 			(f.Revoked == nil || *f.Revoked == (r.Revocation != nil)) && !r.NotAfter.Before(f.ExpiresFrom) &&
 			(!f.From || r.Index > f.After) && (f.Limit == 0 || len(match) < f.Limit) {
 			match = append(match, r)
