@@ -14,7 +14,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
-	"github.com/payca/payca/ca/storetest"
+	"github.com/payca/payca/ca/bulk"
 	"github.com/payca/payca/policy"
 )
 
@@ -38,7 +38,7 @@ func loaded(b *testing.B) (path string, n int) {
 	}
 	start := time.Now()
 	store := open(b, path, noSync)
-	wantOK(b, storetest.Load(b.Context(), store, n, 512))
+	wantOK(b, bulk.Load(b.Context(), store, n, 512))
 	count := 0
 	var wait sync.WaitGroup
 	for r, err := range store.Certificates(b.Context(), ca.Filter{}) {
@@ -176,7 +176,7 @@ func BenchmarkIssueIntoMillion(b *testing.B) {
 	store := open(b, path, nil)
 	before := written()
 	b.ResetTimer()
-	wantOK(b, storetest.Load(b.Context(), store, b.N, 16))
+	wantOK(b, bulk.Load(b.Context(), store, b.N, 16))
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "certificates/s")
 	b.ReportMetric(float64(written()-before)/float64(b.N)/1024, "KiB-written/certificate")
 	wantOK(b, store.Close())

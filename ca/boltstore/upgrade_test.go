@@ -15,6 +15,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/bulk"
 	"github.com/payca/payca/ca/storetest"
 )
 
@@ -52,7 +53,7 @@ func oldFile(t testing.TB, n int) (path, dump string) {
 	store := open(t, path, noSync)
 	fill(t, store)
 	wantOK(t, store.CloseIntent(t.Context(), revocation(serial(3)), audit.Event{Time: epoch, Kind: audit.IntentClosed}))
-	wantOK(t, storetest.Load(t.Context(), store, n, 512))
+	wantOK(t, bulk.Load(t.Context(), store, n, 512))
 	count := 0
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
 		wantOK(t, err)
