@@ -86,6 +86,19 @@ func (s *site) serve(ctx context.Context) (stop func() error, err error) {
 	return func() error { cancel(); return <-done }, nil
 }
 
+// served makes a network that serves until close.
+func (r *runner) served(ctx context.Context) (s *site, closeSite func() error, err error) {
+	s, remove, err := r.newSite(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop, err := s.serve(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.Close(), remove())
+	}
+	return s, func() error { return errors.Join(stop(), remove()) }, nil
+}
+
 // operator is a client that may do everything.
 func (s *site) operator() (*api.Client, error) {
 	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: filepath.Join(s.dir, network.Operator)})
@@ -203,15 +216,11 @@ func together(n, at int, do func() error) error {
 
 // enrollment measures payca enroll end to end, one at a time.
 func enrollment(ctx context.Context, r *runner) (err error) {
-	s, remove, err := r.newSite(ctx)
+	s, closeSite, err := r.served(ctx)
 	if err != nil {
 		return err
 	}
-	stop, err := s.serve(ctx)
-	if err != nil {
-		return errors.Join(err, s.Close(), remove())
-	}
-	defer func() { err = errors.Join(err, stop(), remove()) }()
+	defer func() { err = errors.Join(err, closeSite()) }()
 	operator, err := s.operator()
 	if err != nil {
 		return err

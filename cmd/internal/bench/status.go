@@ -53,19 +53,15 @@ func (i *identity) source(trust policy.Trust) (*enroll.Source, error) {
 
 // responder measures OCSP over HTTP beside a bare handler.
 func responder(ctx context.Context, r *runner) (err error) {
-	s, remove, err := r.newSite(ctx)
+	s, closeSite, err := r.served(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, closeSite()) }()
 	who, err := s.identity(ctx, shop)
 	if err != nil {
-		return errors.Join(err, s.Close(), remove())
+		return err
 	}
-	stop, err := s.serve(ctx)
-	if err != nil {
-		return errors.Join(err, s.Close(), remove())
-	}
-	defer func() { err = errors.Join(err, stop(), remove()) }()
 	load, err := r.startLoader(ctx)
 	if err != nil {
 		return err
@@ -156,15 +152,11 @@ func bareServer(body []byte) (address string, stop func() error, err error) {
 
 // handshake measures TLS 1.3 with certificates on both sides, in one process over a pipe.
 func handshake(ctx context.Context, r *runner) (err error) {
-	s, remove, err := r.newSite(ctx)
+	s, closeSite, err := r.served(ctx)
 	if err != nil {
 		return err
 	}
-	stop, err := s.serve(ctx)
-	if err != nil {
-		return errors.Join(err, s.Close(), remove())
-	}
-	defer func() { err = errors.Join(err, stop(), remove()) }()
+	defer func() { err = errors.Join(err, closeSite()) }()
 	var sources []*enroll.Source
 	for _, id := range []string{shop, "shop2"} {
 		who, err := s.identity(ctx, id)
