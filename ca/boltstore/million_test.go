@@ -17,7 +17,7 @@ import (
 // envMillion asks for the measurement of a large store: how many certificates.
 const envMillion = "PAYCA_TEST_CERTIFICATES"
 
-// envFile names a file that BenchmarkMillion loads once and keeps.
+// envFile names a file that is loaded once and kept.
 const envFile = "PAYCA_TEST_STORE_FILE"
 
 // loaded opens a store with as many certificates as the environment asks for.
