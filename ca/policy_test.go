@@ -3,6 +3,8 @@ package ca_test
 import (
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"slices"
 	"strings"
@@ -307,5 +309,40 @@ func TestAPartyThatWaitsItsTurnCanLeave(t *testing.T) {
 	close(goOn)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// All that a profile can grant stands in the certificate, and passes the linter.
+func TestACertificateHoldsWhatItsProfileGrants(t *testing.T) {
+	t.Parallel()
+	granted := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 2}
+	for use, eku := range map[string]int{"tls": 2, "sign": 1, "encryption": 0} {
+		t.Run(use, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			limited(t, w, func(cfg *policy.ProfileConfig) {
+				cfg.Use, cfg.KeyUsage, cfg.ExtKeyUsage, cfg.Keys = use, "", nil, nil
+				cfg.Policies, cfg.Extensions = []string{"1.3.6.1.4.1.99999.1"}, []string{granted.String()}
+			})
+			der, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{
+				ExtraExtensions: []pkix.Extension{{Id: granted, Value: []byte{0x0c, 0x02, 'h', 'i'}}},
+			}, newKey(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := request(t, "shop1", newKey(t))
+			req.CSR = der
+			c, err := w.ca.Issue(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(c.Leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(granted) })
+			if i < 0 || c.Leaf.Extensions[i].Critical || string(c.Leaf.Extensions[i].Value) != "\x0c\x02hi" {
+				t.Errorf("got extensions %v, want the granted one as it was sent", c.Leaf.Extensions)
+			}
+			if len(c.Leaf.Policies) != 1 || c.Leaf.Policies[0].String() != "1.3.6.1.4.1.99999.1" || len(c.Leaf.ExtKeyUsage)+len(c.Leaf.UnknownExtKeyUsage) != eku {
+				t.Errorf("got policies %v and usages %v %v", c.Leaf.Policies, c.Leaf.ExtKeyUsage, c.Leaf.UnknownExtKeyUsage)
+			}
+		})
 	}
 }

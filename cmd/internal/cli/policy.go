@@ -76,23 +76,23 @@ func profileLine(cfg policy.ProfileConfig, use string) string {
 	if role == "" {
 		role = "-"
 	}
-	line := fmt.Sprintf("%-24s  %-14s  %-11s  %-6s  %s", cfg.Name, role, use, cfg.Validity, strings.Join(cfg.Keys, " "))
+	parts := []string{fmt.Sprintf("%-24s  %-14s  %-11s  %-6s  %s", cfg.Name, role, use, cfg.Validity, strings.Join(cfg.Keys, " "))}
 	if cfg.DNS.From != policy.FromParty {
-		line += "  names from " + cfg.DNS.From
+		parts = append(parts, "names from "+cfg.DNS.From)
 	}
 	if l := cfg.Limits; l.Valid > 0 {
-		line += fmt.Sprintf("  at most %d valid", l.Valid)
+		parts = append(parts, fmt.Sprintf("at most %d valid", l.Valid))
 	}
 	if l := cfg.Limits; l.Issued > 0 {
-		line += fmt.Sprintf("  %d per %s", l.Issued, l.Per)
+		parts = append(parts, fmt.Sprintf("%d per %s", l.Issued, l.Per))
 	}
 	if a := cfg.Approval; a != nil {
-		line += fmt.Sprintf("  approved by %d of %d %s", a.K, a.Of, a.By)
+		parts = append(parts, fmt.Sprintf("approved by %d of %d %s", a.K, a.Of, a.By))
 	}
 	for _, rule := range cfg.Rules {
-		line += "  rule " + rule.Name
+		parts = append(parts, "rule "+rule.Name)
 	}
-	return line
+	return strings.Join(parts, "  ")
 }
 
 func newPolicyCheckCommand(a *app) *cobra.Command {
