@@ -26,7 +26,7 @@ var (
 	bucketThumbs  = []byte("thumbprints")   // 8 octets of SHA-256(certificate) + index
 	bucketKeys    = []byte("keys")          // 8 octets of SHA-256(SPKI) + index
 	bucketByParty = []byte("party-index")   // party, 0, index -> not after
-	bucketKinds   = []byte("kinds")         // issuer, 0, profile, 0, role -> kind, 2 octets
+	bucketKinds   = []byte("kinds")         // issuer, 0, profile, 0, role, 0, use -> kind, 2 octets
 	bucketByKind  = []byte("kind-index")    // kind, index -> not after
 	bucketExpiry  = []byte("expiry-index")  // kind, not after, index
 	bucketNames   = []byte("name-index")    // 8 octets of SHA-256(alternative name) + index
