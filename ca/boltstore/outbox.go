@@ -20,19 +20,19 @@ func noticedKey(m ca.Message, serial ca.Serial) []byte {
 }
 
 // AddMessage implements ca.Store.
-func (s *Store) AddMessage(ctx context.Context, m ca.Message) (ca.Message, error) {
-	added := m
-	err := s.db.Write(ctx, func(tx *bbolt.Tx) error {
-		added, added.ID, added.Items = m, 0, nil
-		noticed := tx.Bucket(bucketNoticed)
-		seen := map[ca.Serial]bool{}
-		for _, item := range m.Items {
-			if !seen[item.Serial] && noticed.Get(noticedKey(m, item.Serial)) == nil {
-				added.Items = append(added.Items, item)
-			}
-			seen[item.Serial] = true
-		}
-		if len(added.Items) == 0 {
+func (s *Store) AddMessage(ctx context.Context, m ca.Message) (added ca.Message, err error) {
+	m.ID = 0
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		added = m
+		added.Items = untold(tx, m)
+		return nil
+	})
+	if err != nil || len(added.Items) == 0 {
+		return added, err // no commit for nothing
+	}
+	err = s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		added = m
+		if added.Items = untold(tx, m); len(added.Items) == 0 {
 			return nil
 		}
 		return boltlog.Writing(func() (err error) {
@@ -40,7 +40,7 @@ func (s *Store) AddMessage(ctx context.Context, m ca.Message) (ca.Message, error
 				return err
 			}
 			for _, item := range added.Items {
-				if err := noticed.Put(noticedKey(m, item.Serial), number(seconds(item.NotAfter))); err != nil {
+				if err := tx.Bucket(bucketNoticed).Put(noticedKey(m, item.Serial), number(seconds(item.NotAfter))); err != nil {
 					return err
 				}
 			}
@@ -48,6 +48,18 @@ func (s *Store) AddMessage(ctx context.Context, m ca.Message) (ca.Message, error
 		})
 	})
 	return added, err
+}
+
+// untold is the certificates of a message that none like it told of, each once.
+func untold(tx *bbolt.Tx, m ca.Message) (items []ca.MessageItem) {
+	seen := map[ca.Serial]bool{}
+	for _, item := range m.Items {
+		if !seen[item.Serial] && tx.Bucket(bucketNoticed).Get(noticedKey(m, item.Serial)) == nil {
+			items = append(items, item)
+		}
+		seen[item.Serial] = true
+	}
+	return items
 }
 
 func stateKey(m ca.Message) []byte { return append([]byte(m.State+"\x00"), number(m.ID)...) }
