@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -77,6 +78,11 @@ type StatusStore interface {
 	// Revoke records a revocation after [CheckRevocation] allowed it against
 	// what stands. ErrNotFound if the issuer never issued the serial.
 	Revoke(ctx context.Context, rev Revocation, event audit.Event) error
+	// Changes returns at most limit of the changes that Revoke made, those after an epoch: the first
+	// change of a store has epoch 1, each further one the next.
+	Changes(ctx context.Context, after uint64, limit int) ([]feed.Change, error)
+	// ChangeHead returns the epoch of the last change, and the hash of the list of all.
+	ChangeHead(ctx context.Context) (epoch uint64, hash feed.Hash, err error)
 	// Revocations yields the issuer's revocations by ascending serial.
 	Revocations(ctx context.Context, issuer string) iter.Seq2[Revocation, error]
 	// NextCRLNumber returns a number higher than every one returned before for

@@ -87,6 +87,9 @@ func kindOf(tx *bbolt.Tx, key []byte) ([]byte, error) {
 func kindsOf(tx *bbolt.Tx, f ca.Filter) (kinds [][]byte, err error) {
 	err = tx.Bucket(bucketKinds).ForEach(func(key, kind []byte) error {
 		part := strings.Split(string(key), "\x00")
+		if len(part) == 3 { // of an older layout, which did not tell uses apart
+			part = append(part, f.Kind)
+		}
 		if len(part) != 4 || len(kind) != 2 {
 			return fmt.Errorf("kind of certificate %q -> %x, want issuer, profile, role, use and two octets", key, kind)
 		}

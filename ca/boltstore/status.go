@@ -16,6 +16,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/ocsp/feed"
 )
 
 func statusKey(issuer string, serial ca.Serial) []byte {
@@ -56,6 +57,7 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 		}
 		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
+			func() error { return change(tx, rev, stateOf(rev)) },
 			func() error {
 				record, err := recordBySerial(tx, rev.Serial)
 				if errors.Is(err, ca.ErrNotFound) {
@@ -69,6 +71,14 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 			s.appends(tx, event),
 		)
 	})
+}
+
+// stateOf is what a revocation makes of a certificate.
+func stateOf(rev ca.Revocation) feed.State {
+	if rev.Reason == ca.CertificateHold {
+		return feed.Held
+	}
+	return feed.Revoked
 }
 
 // Revocations implements ca.Store.

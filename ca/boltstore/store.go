@@ -17,7 +17,7 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "2"
+const schema = "3"
 
 // The buckets.
 var (
@@ -37,6 +37,7 @@ var (
 	bucketTokens  = []byte("tokens")        // id -> token
 	bucketEnds    = []byte("token-expiry")  // not after, id of token
 	bucketCRL     = []byte("crl-numbers")   // issuer -> number
+	bucketChanges = []byte("changes")       // epoch -> hash of the list, change
 	bucketOutbox  = []byte("outbox")        // number -> message
 	bucketStates  = []byte("outbox-states") // state of a message, 0, number -> since when
 	bucketNoticed = []byte("noticed")       // target, 0, topic, 0, serial -> not after
@@ -44,7 +45,7 @@ var (
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
-		bucketOutbox, bucketStates, bucketNoticed,
+		bucketOutbox, bucketStates, bucketNoticed, bucketChanges,
 	}
 )
 

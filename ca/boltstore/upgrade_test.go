@@ -2,6 +2,8 @@ package boltstore_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,13 +17,44 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/bulk"
 	"github.com/payca/payca/ca/storetest"
 )
 
-// makeOld writes the file again in the layout of version 1.
-func makeOld(t testing.TB, path string) {
+// oldRecords are the records of a store as layouts 1 and 2 have them: by index, the length of a JSON object, that, the hash
+// of the key, the certificate.
+func oldRecords(t testing.TB, path string) map[uint64][]byte {
 	t.Helper()
+	store := open(t, path, noSync)
+	old := map[uint64][]byte{}
+	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
+		wantOK(t, err)
+		r.Revocation = nil
+		header, err := json.Marshal(r)
+		wantOK(t, err)
+		value := append(binary.BigEndian.AppendUint16(nil, uint16(len(header))), header...)
+		old[r.Index] = append(append(value, r.SPKI[:]...), r.DER...)
+	}
+	wantOK(t, store.Close())
+	return old
+}
+
+// makeOld writes the file again in the layout of version 1, or only its records as version 2 had them.
+func makeOld(t testing.TB, path, version string) {
+	t.Helper()
+	records := oldRecords(t, path)
 	edit(t, path, func(tx *bbolt.Tx) error {
+		for index, value := range records {
+			if err := tx.Bucket([]byte("certificates")).Put(binary.BigEndian.AppendUint64(nil, index), value); err != nil {
+				return err
+			}
+		}
+		if version == "2" {
+			if err := withoutUses(tx); err != nil {
+				return err
+			}
+			return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(version))
+		}
 		for _, name := range []string{"kinds", "kind-index", "expiry-index", "name-index", "revoked", "token-expiry"} {
 			if err := tx.DeleteBucket([]byte(name)); err != nil && tx.Bucket([]byte(name)) != nil {
 				return err
@@ -45,14 +78,33 @@ func makeOld(t testing.TB, path string) {
 	})
 }
 
+// withoutUses names kinds as version 2 did, and forgets where messages are.
+func withoutUses(tx *bbolt.Tx) error {
+	kinds, old := tx.Bucket([]byte("kinds")), map[string][]byte{}
+	if err := kinds.ForEach(func(key, value []byte) error {
+		old[string(key)] = bytes.Clone(value)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for key, value := range old {
+		if err := errors.Join(kinds.Delete([]byte(key)), kinds.Put([]byte(key[:strings.LastIndex(key, "\x00")]), value)); err != nil {
+			return err
+		}
+	}
+	return tx.DeleteBucket([]byte("outbox-states"))
+}
+
 // oldFile makes a file of version 1 with n certificates, every seventh revoked, and what fill makes.
-func oldFile(t testing.TB, n int) (path, dump string) {
+func oldFile(t testing.TB, n int, version string) (path, dump string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ca.db")
 	store := open(t, path, noSync)
 	fill(t, store)
 	wantOK(t, store.CloseIntent(t.Context(), revocation(serial(3)), audit.Event{Time: epoch, Kind: audit.IntentClosed}))
-	wantOK(t, storetest.Load(t.Context(), store, n, 512))
+	_, err := store.AddMessage(t.Context(), ca.Message{Target: "mail", Topic: "ends", State: ca.MessageWaiting, Changed: epoch, Items: []ca.MessageItem{{Serial: serial(1), NotAfter: epoch}}})
+	wantOK(t, err)
+	wantOK(t, bulk.Load(t.Context(), store, n, 512))
 	count := 0
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
 		wantOK(t, err)
@@ -64,7 +116,7 @@ func oldFile(t testing.TB, n int) (path, dump string) {
 	}
 	dump = inventory(t, store)
 	wantOK(t, store.Close())
-	makeOld(t, path)
+	makeOld(t, path, version)
 	return path, dump
 }
 
@@ -77,6 +129,8 @@ func inventory(t testing.TB, store ca.Store) string {
 		{},
 		{ByExpiry: true},
 		{Revoked: &yes},
+		{Kind: ca.KindServer},
+		{Kind: ca.KindClient},
 		{Party: "party-17"},
 		{Role: "consumer"},
 		{Issuer: "merchant"},
@@ -95,9 +149,9 @@ func inventory(t testing.TB, store ca.Store) string {
 
 func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 4500)
+	path, want := oldFile(t, 4500, "1")
 	_, err := boltstore.OpenReadOnly(path)
-	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 2: the next payca serve upgrades the file") {
+	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 3: the next payca serve upgrades the file") {
 		t.Errorf("got %v, want it to say what upgrades the file", err)
 	}
 	var logged bytes.Buffer
@@ -120,7 +174,7 @@ func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 
 func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 4500)
+	path, want := oldFile(t, 4500, "1")
 	for cut := range 3 { // each opening gets one step further
 		steps := 0
 		_, err := boltstore.Open(t.Context(), boltstore.Config{Path: path, Log: storetest.Log(t), BeforeCommit: func() error {
@@ -141,5 +195,24 @@ func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
 	}
 	wantSound(t, store)
+	wantOK(t, store.Close())
+}
+
+// A file of version 2 keeps its records as they are, and gets new ones in the form of today.
+func TestAFileOfVersion2IsReadAsItIs(t *testing.T) {
+	t.Parallel()
+	path, want := oldFile(t, 1500, "2")
+	store := open(t, path, nil)
+	if got := inventory(t, store); got != want {
+		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
+	}
+	_, err := issue(t.Context(), store, serial(99))
+	wantOK(t, err)
+	wantSound(t, store)
+	wantOK(t, store.Close())
+	store = open(t, path, nil)
+	if _, err := store.BySerial(t.Context(), serial(99)); err != nil {
+		t.Error(err)
+	}
 	wantOK(t, store.Close())
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/payca/payca/ca/boltstore"
 	"github.com/payca/payca/ca/lint"
 	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -32,6 +33,7 @@ type Network struct {
 	Status    *status.Service
 	StatusURL string
 	LogKey    string // verifier key of the audit log
+	StatusKey string // verifier key of the status feed
 }
 
 // New makes a network named pay.example. When the test ends it verifies every
@@ -61,7 +63,13 @@ func New(t testing.TB) *Network {
 
 	linter, err := lint.New()
 	must(t, err)
-	n.Status, err = status.New(status.Config{Store: n.Store, Root: n.Root, RootCRL: rootCRL})
+	_, statusKey, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	n.StatusKey, err = feed.VerifierKey(n.Name+"/status", statusKey)
+	must(t, err)
+	n.Status, err = status.New(status.Config{
+		Store: n.Store, Root: n.Root, RootCRL: rootCRL, Feed: status.FeedOptions{Key: statusKey, Origin: n.Name + "/status"},
+	})
 	must(t, err)
 	var profiles []*policy.Profile
 	for _, cfg := range policy.DefaultProfiles() {

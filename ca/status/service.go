@@ -17,6 +17,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/ocsp/feed"
 )
 
 // A Store is what a [Service] needs of a ca.Store.
@@ -31,6 +32,7 @@ type Config struct {
 	Root        *x509.Certificate
 	RootCRL     []byte // DER, signed at the ceremony
 	OCSP        OCSPOptions
+	Feed        FeedOptions
 	CRLValidity time.Duration // from thisUpdate to nextUpdate, 0: 24 h
 	CRLInterval time.Duration // longest time between two CRLs of an issuer, 0: half of CRLValidity
 	Now         func() time.Time
@@ -56,6 +58,8 @@ type Service struct {
 	order     []string
 	responder atomic.Pointer[ocsp.Responder]
 	index     atomic.Pointer[ocsp.Index]
+	changes   *changes        // nil without a feed
+	feed      http.Handler    // serves it
 	files     map[string]file // what never changes: certificates and the root CRL, by path
 }
 
@@ -76,7 +80,15 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, issuers: map[string]*issuer{}, files: map[string]file{}}, nil
+	s := &Service{cfg: cfg, issuers: map[string]*issuer{}, files: map[string]file{}}
+	if cfg.Feed.Key != nil {
+		var err error
+		if s.changes, err = newChanges(cfg.Feed, cfg.Store, cfg.Now); err != nil {
+			return nil, fmt.Errorf("status service: %w", err)
+		}
+		s.feed = feed.Handler(s.changes)
+	}
+	return s, nil
 }
 
 // Start has the authority issue one OCSP signer per issuer and signs the first
@@ -207,7 +219,13 @@ func (s *Service) Revoked(issuer string, serial ca.Serial) {
 	if responder := s.responder.Load(); responder != nil {
 		responder.Drop(issuer, serial.Int().Bytes())
 	}
+	if s.changes != nil {
+		s.changes.ring()
+	}
 }
+
+// FeedPath is above the paths of the feed.
+const FeedPath = "/v1/status/"
 
 // ServeHTTP serves the paths that certificates carry. OCSP requests are
 // handled on the escaped path, before anything could clean it.
@@ -220,6 +238,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if path == "/ocsp" || strings.HasPrefix(path, "/ocsp/") {
 		responder.ServeHTTP(w, r)
+		return
+	}
+	if s.feed != nil && strings.HasPrefix(path, FeedPath) {
+		s.feed.ServeHTTP(w, r)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/bulk"
 	"github.com/payca/payca/ca/storetest"
 	"github.com/payca/payca/cmd/internal/notice"
 )
@@ -18,7 +19,7 @@ func BenchmarkScan(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = store.Close() })
-	if err := storetest.Load(b.Context(), store, certificates, 512); err != nil {
+	if err := bulk.Load(b.Context(), store, certificates, 512); err != nil {
 		b.Fatal(err)
 	}
 	now := time.Date(2030, time.June, 1, 0, 0, 0, 0, time.UTC)
