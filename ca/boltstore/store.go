@@ -37,13 +37,15 @@ var (
 	bucketTokens  = []byte("tokens")       // id -> token
 	bucketEnds    = []byte("token-expiry") // not after, id of token
 	bucketCRL     = []byte("crl-numbers")  // issuer -> number
+	bucketHolds   = []byte("released")     // issuer, 0, serial of what is good again -> when its hold ended
+	bucketShards  = []byte("crl-shards")   // issuer -> number of shards
 	bucketOutbox  = []byte("outbox")       // number -> message
 	bucketNoticed = []byte("noticed")      // target, 0, topic, 0, serial -> not after
 	buckets       = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
-		bucketOutbox, bucketNoticed,
+		bucketOutbox, bucketNoticed, bucketHolds, bucketShards,
 	}
 )
 
