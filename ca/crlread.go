@@ -223,7 +223,7 @@ func (l *tbsCertList) readExtensions(in cryptobyte.String) bool {
 		var id stdasn1.ObjectIdentifier
 		var critical bool
 		if !list.ReadASN1(&extension, asn1.SEQUENCE) || !extension.ReadASN1ObjectIdentifier(&id) ||
-			!extension.ReadOptionalASN1Boolean(&critical, asn1.BOOLEAN, false) ||
+			extension.PeekASN1Tag(asn1.BOOLEAN) && (!extension.ReadASN1Boolean(&critical) || !critical) || // DER has no default
 			!extension.ReadASN1(&value, asn1.OCTET_STRING) || !extension.Empty() || seen[id.String()] {
 			return false
 		}
@@ -245,4 +245,3 @@ func (l *tbsCertList) readExtensions(in cryptobyte.String) bool {
 	}
 	return l.number != nil && l.keyID != nil
 }
-

@@ -18,7 +18,7 @@
 // If the gate is cut between 2 and 5, the intent proves what may exist. [New] closes such intents:
 // their serials are revoked for good, and that is recorded. No store ever calls them good.
 //
-// CRLs are signed by [Authority.SignCRL], which records the number first and signs only what parses as
+// CRLs are signed by [Authority.BeginCRL], which records the number first and signs only what parses as
 // the list of that issuer with that number, so that no certificate can be signed this way.
 //
 // # Refused

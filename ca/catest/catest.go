@@ -47,7 +47,7 @@ func New(t testing.TB) *Network {
 	ceremony, err := ca.Create(ca.CeremonyConfig{Network: n.Name, StatusURL: n.StatusURL})
 	must(t, err)
 	n.Root, n.Issuers = ceremony.Root, ceremony.Issuers
-	rootCRL, err := status.RootCRL(ceremony, 1, time.Now(), 24*time.Hour)
+	rootCRL, err := status.RootCRL(ceremony, status.RootList{Number: 1, Now: time.Now(), Validity: 365 * 24 * time.Hour})
 	must(t, err)
 
 	_, logKey, err := ed25519.GenerateKey(rand.Reader)
@@ -61,9 +61,15 @@ func New(t testing.TB) *Network {
 
 	linter, err := lint.New()
 	must(t, err)
-	n.Status, err = status.New(status.Config{Store: n.Store, Root: n.Root, RootCRL: rootCRL})
+	n.Status, err = status.New(status.Config{
+		Store: n.Store, Root: n.Root, RootCRL: func() ([]byte, error) { return rootCRL, nil }, Dir: t.TempDir(),
+	})
 	must(t, err)
 	var profiles []*policy.Profile
+	shards := map[string]int{}
+	for _, name := range policy.CAs() {
+		shards[name] = 4
+	}
 	for _, cfg := range policy.DefaultProfiles() {
 		profile, err := policy.NewProfile(cfg)
 		must(t, err)
@@ -71,7 +77,7 @@ func New(t testing.TB) *Network {
 	}
 	n.Authority, err = ca.New(ctx, ca.Config{
 		Network: n.Name, Root: n.Root, Issuers: n.Issuers, Profiles: profiles, Store: n.Store,
-		Linter: linter, StatusURL: n.StatusURL, OnRevoke: n.Status.Revoked,
+		Linter: linter, StatusURL: n.StatusURL, OnRevoke: n.Status.Revoked, Shards: shards,
 	})
 	must(t, err)
 	must(t, n.Status.Start(ctx, n.Authority))
