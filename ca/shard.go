@@ -36,6 +36,9 @@ func (a *Authority) CRLURL(issuer string, shard int) string {
 	return crlURL(a.cfg.StatusURL, issuer, shard)
 }
 
+// StatusURL returns the base of the URLs that certificates carry.
+func (a *Authority) StatusURL() string { return a.cfg.StatusURL }
+
 // DeltaURL returns where the delta list to the full CRL of the issuer is.
 func (a *Authority) DeltaURL(issuer string) string {
 	return a.cfg.StatusURL + "/crl/" + issuer + "/delta.crl"

@@ -184,6 +184,9 @@ func (s *Service) makeLists(ctx context.Context, is *issuer) error {
 	if err != nil {
 		return err
 	}
+	if published := is.published(); signing.Number() <= published {
+		return &NumberError{Issuer: is.name, Got: signing.Number(), Published: published}
+	}
 	var errs []error
 	for _, l := range due {
 		l.dirty = true
@@ -248,6 +251,16 @@ func (s *Service) changeOf(ctx context.Context, is *issuer, serial ca.Serial) (c
 	}
 	e, err := newEntry(*status.Revocation)
 	return change{entry: e}, !listed || known != e, err
+}
+
+// published is the highest number of a list that was published.
+func (is *issuer) published() (number uint64) {
+	for _, l := range is.lists {
+		if p := l.load(); p != nil {
+			number = max(number, p.number)
+		}
+	}
+	return number
 }
 
 // oldest is when the oldest of the lists was published, zero if one was not: an entry that was spent then is in none.

@@ -158,9 +158,6 @@ func quoteETag(sum []byte) string { return `"` + hex.EncodeToString(sum) + `"` }
 // and nothing may be missing that mayLeave does not let go. It returns the number of entries.
 func (l *list) check(file *os.File, crl ocsp.CRL, mayLeave func(serial []byte, published time.Time) error) (int, error) {
 	before := l.load()
-	if before != nil && crl.Number <= before.number {
-		return 0, &NumberError{Path: l.path, Got: crl.Number, Published: before.number}
-	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
@@ -249,13 +246,13 @@ func compare(a, b []byte) int {
 // A NumberError refuses a list whose number does not follow what was published before, as after an older copy of the store
 // was put back.
 type NumberError struct {
-	Path           string
+	Issuer         string // name of the issuing CA
 	Got, Published uint64
 }
 
-// Error says which list it is and what was published.
+// Error says whose lists they are and what was published.
 func (e *NumberError) Error() string {
-	return fmt.Sprintf("%s would have number %d, want more than %d, which was published: payca recover raises the numbers", e.Path, e.Got, e.Published)
+	return fmt.Sprintf("the next CRL of the %s CA would have number %d, want more than %d, which was published: was an older store put back?", e.Issuer, e.Got, e.Published)
 }
 
 // serve answers GET and HEAD with caching headers; conditional requests get 304.
