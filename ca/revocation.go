@@ -95,6 +95,9 @@ func CheckRevocation(stands *Revocation, next Revocation) error {
 	if next.Reason == KeyCompromise && stands.Reason != KeyCompromise {
 		return nil
 	}
+	if stands.Reason == CertificateHold {
+		return &RevokedError{Revocation: *stands, Want: "a reason that is final: the hold stands"}
+	}
 	return &RevokedError{Revocation: *stands, Want: "keyCompromise, the only reason that may replace another"}
 }
 

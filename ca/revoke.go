@@ -63,7 +63,7 @@ func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (
 		Serial: rec.Serial, Issuer: rec.Issuer, Reason: req.Reason,
 		At: a.now(), NotAfter: rec.NotAfter, By: req.By, Shard: rec.Shard,
 	}
-	if req.Invalidity.After(rec.NotBefore) { // another certificate of the key may be younger than the suspicion
+	if !req.Invalidity.IsZero() && !req.Invalidity.Before(rec.NotBefore) { // another certificate of the key may be younger than the suspicion
 		rev.Invalidity = req.Invalidity.UTC().Truncate(time.Second)
 	}
 	if r := rec.Revocation; r != nil && rev.At.Before(r.At) {

@@ -90,7 +90,7 @@ revoked stays so; only keyCompromise takes the place of another reason.
 				return usageErrorf("--%v", err)
 			}
 			if parsed == ca.CertificateHold {
-				return fail(ExitUsage, fmt.Errorf("--reason %s, want a reason that is final", reason), "payca hold WHAT")
+				return usageErrorf("--reason is %s, want a reason that is final; payca hold WHAT suspends", reason)
 			}
 			request := api.RevocationRequest{Reason: reason}
 			if since != "" {
