@@ -48,7 +48,9 @@ type Config struct {
 	Shards int              // of the CRL of each issuing CA; 0: 4, less than 0: none
 	Now    func() time.Time // nil: time.Now
 	Wrap   func(ca.Store) ca.Store
-	Logger *slog.Logger
+	// Coalesce is as in status.Config; 0: 10 ms, so that tests need not wait for lists.
+	Coalesce time.Duration
+	Logger   *slog.Logger
 }
 
 // New makes a network named pay.example. When the test ends it verifies every
@@ -61,6 +63,9 @@ func Make(t testing.TB, cfg Config) *Network {
 	n := &Network{Name: "pay.example", cfg: cfg, dir: t.TempDir()}
 	if n.cfg.Now == nil {
 		n.cfg.Now = time.Now
+	}
+	if n.cfg.Coalesce == 0 {
+		n.cfg.Coalesce = 10 * time.Millisecond
 	}
 	n.server = httptest.NewUnstartedServer(nil)
 	n.StatusURL = "http://" + n.server.Listener.Addr().String()
@@ -101,7 +106,7 @@ func (n *Network) Restart(t testing.TB, shards int) error {
 	must(t, err)
 	service, err := status.New(status.Config{
 		Store: n.Store, Root: n.Root, RootCRL: func() ([]byte, error) { return *n.rootCRL.Load(), nil },
-		Dir: filepath.Join(n.dir, "crl"), Now: n.cfg.Now, Logger: n.cfg.Logger,
+		Dir: filepath.Join(n.dir, "crl"), Coalesce: n.cfg.Coalesce, Now: n.cfg.Now, Logger: n.cfg.Logger,
 	})
 	must(t, err)
 	var profiles []*policy.Profile

@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// coalesce is the least time between two rounds of lists of an issuer: what is revoked meanwhile waits for the next.
-	coalesce = time.Second
 	// fullAtOnce is how many entries a full list may have to be made in every round. A longer one is made once in fullPause;
 	// shards and delta are always made.
 	fullAtOnce = 20_000
@@ -87,7 +85,7 @@ func (s *Service) startLists(ctx context.Context, is *issuer) error {
 
 // Publish makes and serves the lists of the named issuer that lack something, and returns their number. They hold every
 // revocation, hold and release committed before the call: the shards of the certificates and the delta list always do, the full
-// list if it has at most 20,000 entries, or else within a minute. Calls within a second are served by one round.
+// list if it has at most 20,000 entries, or else within a minute. Calls within the time of Coalesce are served by one round.
 //
 // An entry leaves a list when that was published with it after the certificate's end (RFC 5280 section 3.3).
 func (s *Service) Publish(ctx context.Context, name string) (uint64, error) {
@@ -101,7 +99,7 @@ func (s *Service) Publish(ctx context.Context, name string) (uint64, error) {
 	if is.done >= asked && is.failure.Load() == nil && !s.due(is) {
 		return is.number.Load(), nil
 	}
-	if err := sleep(ctx, coalesce-time.Since(is.began)); err != nil {
+	if err := sleep(ctx, s.cfg.Coalesce-time.Since(is.began)); err != nil {
 		return 0, err
 	}
 	if err := s.round(ctx, is); err != nil {

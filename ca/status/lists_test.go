@@ -278,7 +278,7 @@ func TestShardsAgreeWithTheFullListAndMayGrow(t *testing.T) {
 // Many revocations at once share few lists, and every caller finds its own on the list whose number it gets.
 func TestManyRevocationsShareFewLists(t *testing.T) {
 	t.Parallel()
-	n := catest.New(t)
+	n := catest.Make(t, catest.Config{Coalesce: time.Second})
 	n.Enroll(t, "shop1", policy.Merchant)
 	before := publish(t, n)
 	var all sync.WaitGroup

@@ -29,11 +29,12 @@ type Store interface {
 type Config struct {
 	Store       Store // where statuses are looked up
 	Root        *x509.Certificate
-	RootCRL     func() ([]byte, error) // DER, signed at the ceremony; asked every second, for the next ceremony makes a new one
+	RootCRL     func() ([]byte, error) // DER, signed at the ceremony; asked as often as Coalesce says, for the next ceremony makes a new one
 	Dir         string                 // where CRLs are kept as they were published, in a tree that a web server may serve as /crl
 	OCSP        OCSPOptions
 	CRLValidity time.Duration // from thisUpdate to nextUpdate, 0: 24 h
 	CRLInterval time.Duration // longest time between two CRLs of an issuer, 0: half of CRLValidity
+	Coalesce    time.Duration // least time between two rounds of lists of an issuer: what changes meanwhile waits for the next; 0: 1 s
 	ShardBudget int64         // octets over which a shard raises an alarm, 0: 512 KiB
 	RootAlarm   time.Duration // how long before its end the root's CRL raises an alarm, 0: 60 days
 	Now         func() time.Time
@@ -76,6 +77,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.CRLInterval == 0 {
 		cfg.CRLInterval = cfg.CRLValidity / 2
+	}
+	if cfg.Coalesce == 0 {
+		cfg.Coalesce = time.Second
 	}
 	if cfg.ShardBudget == 0 {
 		cfg.ShardBudget = 512 << 10
@@ -142,7 +146,7 @@ func (s *Service) Start(ctx context.Context, authority *ca.Authority) error {
 	return nil
 }
 
-// Run publishes the CRLs of an issuer within a second of a revocation that
+// Run publishes the CRLs of an issuer within the time of Coalesce after a revocation that
 // nobody published, renews CRLs at the interval, takes over a new CRL of the root, logs alarms, renews OCSP signers at half of their life, and
 // OCSP answers that are asked for before they are over, until ctx ends. It also reads all
 // statuses into memory; until it has, answers come from the store.
@@ -151,7 +155,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer background.Wait()
 	background.Go(func() { s.warmUp(ctx) })
 	background.Go(func() { _ = s.responder.Load().Run(ctx) }) // which ends with ctx and never fails
-	second, minute := time.NewTicker(time.Second), time.NewTicker(time.Minute)
+	second, minute := time.NewTicker(s.cfg.Coalesce), time.NewTicker(time.Minute)
 	defer second.Stop()
 	defer minute.Stop()
 	alarms := s.logAlarms(ctx, nil)
