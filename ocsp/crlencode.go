@@ -57,13 +57,19 @@ func (e *listEncoder) check(entry Entry, serial []byte) error {
 	if err := checkReason(entry.Reason); err != nil && (!e.delta || entry.Reason != reasonRemoveFromCRL) {
 		return err
 	}
-	if year := entry.At.Year(); entry.At.IsZero() || year < 1950 || year > 9998 {
+	if !hasForm(entry.At) {
 		return fmt.Errorf("revoked at %v: want a time from 1950 on", entry.At)
 	}
-	if year := entry.Invalidity.Year(); !entry.Invalidity.IsZero() && (year < 1950 || year > 9998) {
+	if !entry.Invalidity.IsZero() && !hasForm(entry.Invalidity) {
 		return fmt.Errorf("invalid since %v: want a time from 1950 on", entry.Invalidity)
 	}
 	return nil
+}
+
+// hasForm says whether a time can be written: from 1950 to 9998.
+func hasForm(t time.Time) bool {
+	unix := t.Unix()
+	return unix >= -631152000 && unix < 253370764800
 }
 
 // writeTBS writes the TBSCertList.
@@ -172,25 +178,25 @@ func appendEntry(out, serial []byte, e Entry, day *dayText) []byte {
 
 // A dayText writes UTCTimes. It keeps the last day, because entries share few.
 type dayText struct {
-	day  int64 // since 1970
-	text [6]byte
-	set  bool
+	begins int64 // Unix seconds
+	text   [len("yymmddhhmmssZ")]byte
+	set    bool
 }
 
 func (d *dayText) append(out []byte, unix int64) []byte {
 	const daySeconds = 24 * 60 * 60
-	day := unix / daySeconds
-	second := int(unix % daySeconds)
-	if second < 0 {
-		day, second = day-1, second+daySeconds
+	second := unix - d.begins
+	if second < 0 || second >= daySeconds || !d.set {
+		if second = unix % daySeconds; second < 0 {
+			second += daySeconds
+		}
+		d.begins, d.set = unix-second, true
+		copy(d.text[:], appendUTCTime(nil, time.Unix(d.begins, 0).UTC()))
 	}
-	if !d.set || day != d.day {
-		d.day, d.set = day, true
-		copy(d.text[:], appendUTCTime(nil, time.Unix(day*daySeconds, 0).UTC()))
+	rest := uint32(second)
+	minutes := rest / 60
+	for i, n := range [...]uint32{minutes / 60, minutes % 60, rest % 60} {
+		d.text[6+2*i], d.text[7+2*i] = byte('0'+n/10), byte('0'+n%10)
 	}
-	out = append(out, d.text[:]...)
-	for _, n := range [...]int{second / 3600, second / 60 % 60, second % 60} {
-		out = append(out, byte('0'+n/10), byte('0'+n%10))
-	}
-	return append(out, 'Z')
+	return append(out, d.text[:]...)
 }
