@@ -2,7 +2,7 @@
 //
 // Call [New] first; it needs the certificates and keys of the issuing CAs (made once by [Create], kept
 // in files by a [Keyring], opened by [OpenKey]), the checked profiles, a [Store] and a [Linter] (package
-// ca/lint has one). Then [Authority.Issue], [Authority.Renew] and [Authority.Revoke].
+// ca/lint has one). Then [Authority.Issue], [Authority.Renew] [Authority.Revoke] and [Authority.Release].
 //
 // # Guarantees
 //

@@ -12,6 +12,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -21,6 +22,7 @@ var errDisk = errors.New("no space left on device")
 // A memStore is a ca.Store without a disk. It can be told to fail, as a full disk does.
 type memStore struct {
 	ca.Outbox // which the gate does not use
+	feeds     // nor these
 	mu        sync.Mutex
 	intents   []ca.Intent
 	closed    map[ca.Serial]ca.Revocation
@@ -36,6 +38,12 @@ type memStore struct {
 
 	failReserve, failIssue, failAppend, failCheck error
 	onIssue                                       func() // before an issuance is committed
+}
+
+// feeds are the changes that relying parties follow.
+type feeds interface {
+	Changes(ctx context.Context, after uint64, limit int) ([]feed.Change, error)
+	ChangeHead(ctx context.Context) (uint64, feed.Hash, error)
 }
 
 func newMemStore() *memStore {

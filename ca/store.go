@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -80,6 +81,11 @@ type StatusStore interface {
 	// Release ends a hold at the given time, after [CheckRelease] allowed it: the certificate is good again.
 	// ErrNotFound if the issuer never issued the serial.
 	Release(ctx context.Context, issuer string, serial Serial, at time.Time, event audit.Event) error
+	// Changes returns at most limit of the changes that Revoke and Release made, those after an epoch: the first
+	// change of a store has epoch 1, each further one the next.
+	Changes(ctx context.Context, after uint64, limit int) ([]feed.Change, error)
+	// ChangeHead returns the epoch of the last change, and the hash of the list of all.
+	ChangeHead(ctx context.Context) (epoch uint64, hash feed.Hash, err error)
 	// Revocations yields the issuer's revocations by ascending serial.
 	Revocations(ctx context.Context, issuer string) iter.Seq2[Revocation, error]
 	// NextCRLNumber returns a number higher than every one returned before for

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -141,7 +142,12 @@ func (c *Checker) ocspRequest(base string, der []byte) (*http.Request, error) {
 }
 
 func (c *Checker) askOCSP(ctx context.Context, base string, leaf, issuer *x509.Certificate) (Verdict, error) {
-	der, err := NewRequest(leaf, issuer, crypto.SHA256, nil)
+	var nonce []byte
+	if c.cfg.Feed != nil { // an answer from before the feed began would say nothing about the time in between
+		nonce = make([]byte, 32)
+		rand.Read(nonce) // never fails
+	}
+	der, err := NewRequest(leaf, issuer, crypto.SHA256, nonce)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -153,7 +159,7 @@ func (c *Checker) askOCSP(ctx context.Context, base string, leaf, issuer *x509.C
 	if err != nil {
 		return Verdict{}, err
 	}
-	return VerifyResponse(body, leaf, issuer, VerifyOptions{Now: c.cfg.Now(), Skew: c.cfg.Skew, Hash: crypto.SHA256})
+	return VerifyResponse(body, leaf, issuer, VerifyOptions{Now: c.cfg.Now(), Skew: c.cfg.Skew, Hash: crypto.SHA256, Nonce: nonce})
 }
 
 // lists keeps verified CRLs until their nextUpdate, and looks for a newer one

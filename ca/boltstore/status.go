@@ -17,6 +17,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/ocsp/feed"
 )
 
 func statusKey(issuer string, serial ca.Serial) []byte {
@@ -64,6 +65,7 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
 			func() error { return tx.Bucket(bucketHolds).Delete(statusKey(rev.Issuer, rev.Serial)) },
+			func() error { return change(tx, rev, stateOf(rev)) },
 			func() error {
 				record, err := recordBySerial(tx, rev.Serial)
 				if errors.Is(err, ca.ErrNotFound) {
@@ -95,6 +97,7 @@ func (s *Store) Release(ctx context.Context, issuer string, serial ca.Serial, at
 		key := statusKey(issuer, serial)
 		return boltlog.Writing(
 			func() error { return tx.Bucket(bucketStatus).Delete(key) },
+			func() error { return change(tx, ca.Revocation{Issuer: issuer, Serial: serial, At: at}, feed.Released) },
 			func() error { return tx.Bucket(bucketHolds).Put(key, number(uint64(at.Unix()))) }, //nolint:gosec // a sign bit is kept
 			func() error {
 				index, _, ok := issuedAs(tx, serial)
@@ -134,6 +137,14 @@ func (s *Store) RaiseShards(ctx context.Context, issuer string, atLeast int, eve
 		)
 	})
 	return n, err
+}
+
+// stateOf is what a revocation makes of a certificate.
+func stateOf(rev ca.Revocation) feed.State {
+	if rev.Reason == ca.CertificateHold {
+		return feed.Held
+	}
+	return feed.Revoked
 }
 
 // Revocations implements ca.Store.

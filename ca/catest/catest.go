@@ -21,6 +21,7 @@ import (
 	"github.com/payca/payca/ca/boltstore"
 	"github.com/payca/payca/ca/lint"
 	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -35,11 +36,13 @@ type Network struct {
 	Status    *status.Service
 	StatusURL string
 	LogKey    string       // verifier key of the audit log
+	StatusKey string       // verifier key of the status feed
 	Ceremony  *ca.Ceremony // with the key of the root
 
 	cfg     Config
 	dir     string
 	server  *httptest.Server
+	feedKey ed25519.PrivateKey
 	rootCRL atomic.Pointer[[]byte]
 }
 
@@ -83,6 +86,10 @@ func Make(t testing.TB, cfg Config) *Network {
 	log, err := audit.New(audit.Config{Origin: n.Name + "/ca", Signer: logKey})
 	must(t, err)
 	n.LogKey = log.VerifierKey()
+	_, n.feedKey, err = ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	n.StatusKey, err = feed.VerifierKey(n.Name+"/status", n.feedKey)
+	must(t, err)
 	n.Store, err = boltstore.Open(t.Context(), boltstore.Config{Path: filepath.Join(n.dir, "store.db"), Log: log})
 	must(t, err)
 	if cfg.Wrap != nil {
@@ -106,7 +113,8 @@ func (n *Network) Restart(t testing.TB, shards int) error {
 	must(t, err)
 	service, err := status.New(status.Config{
 		Store: n.Store, Root: n.Root, RootCRL: func() ([]byte, error) { return *n.rootCRL.Load(), nil },
-		Dir: filepath.Join(n.dir, "crl"), Coalesce: n.cfg.Coalesce, Now: n.cfg.Now, Logger: n.cfg.Logger,
+		Dir: filepath.Join(n.dir, "crl"), Feed: status.FeedOptions{Key: n.feedKey, Origin: n.Name + "/status"},
+		Coalesce: n.cfg.Coalesce, Now: n.cfg.Now, Logger: n.cfg.Logger,
 	})
 	must(t, err)
 	var profiles []*policy.Profile

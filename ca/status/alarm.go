@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
 // An Alarm is something that an operator has to see to.
 type Alarm struct {
-	Name   string `json:"name"`   // crl-publish, crl-stale, crl-budget, root-crl, ocsp-signer
+	Name   string `json:"name"`   // crl-publish, crl-stale, crl-budget, root-crl, ocsp
 	About  string `json:"about"`  // the list or the issuer
 	Detail string `json:"detail"` // what was found, and what would be right
 }
@@ -30,13 +31,15 @@ func (s *Service) Alarms() []Alarm {
 	if err := s.rootFailure.Load(); err != nil {
 		raise("root-crl", "root", "%v", *err)
 	}
+	if err := s.responder.Load().Health(); err != nil {
+		for _, line := range strings.Split(err.Error(), "\n") {
+			raise("ocsp", "responder", "%s", line)
+		}
+	}
 	for _, name := range s.order {
 		is := s.issuers[name]
 		if f := is.failure.Load(); f != nil {
 			raise("crl-publish", name, "no new list since %s: %v", f.since.UTC().Format(time.RFC3339), f.err)
-		}
-		if end := is.signer.Load().Certificate().NotAfter; now.Add(24 * time.Hour).After(end) {
-			raise("ocsp-signer", name, "the OCSP signer ends at %s, want one that was renewed at half of its life", end.Format(time.RFC3339))
 		}
 		for _, l := range is.lists {
 			p := l.load()

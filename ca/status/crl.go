@@ -38,7 +38,7 @@ type issuer struct {
 
 	mu      sync.Mutex // held while lists are made, so that numbers appear in order
 	revoked revoked    // guarded by mu, as is what follows
-	changes changes
+	base    deltaBase
 	done    uint64    // changes that are published
 	began   time.Time // the last round, by the clock of the machine
 
@@ -137,7 +137,7 @@ func (s *Service) due(is *issuer) bool {
 func (s *Service) mustMake(is *issuer, l *list, now time.Time) bool {
 	p := l.load()
 	switch {
-	case p == nil || l.name == "full" && is.changes.base == 0 || !now.Before(p.thisUpdate.Add(s.cfg.CRLInterval)):
+	case p == nil || l.name == "full" && is.base.number == 0 || p.thisUpdate.After(now) || !now.Before(p.thisUpdate.Add(s.cfg.CRLInterval)):
 		return true
 	case l.name == "full" && p.entries > fullAtOnce:
 		return l.dirty && now.Sub(p.thisUpdate) >= fullPause
@@ -227,7 +227,7 @@ func (s *Service) takeChanges(ctx context.Context, is *issuer) (asked uint64, er
 		return asked, nil
 	}
 	is.revoked.apply(list)
-	is.changes.add(list)
+	is.base.add(list)
 	for _, l := range is.lists {
 		for i := 0; i < len(list) && !l.dirty; i++ {
 			l.dirty = l.covers(&list[i].entry)
@@ -287,11 +287,11 @@ func (s *Service) makeList(ctx context.Context, is *issuer, l *list, signing *ca
 	keep := func(e *entry) bool { return l.covers(e) && !e.spent(published) }
 	switch {
 	case l.delta:
-		if crl.Base = is.changes.base; crl.Base == 0 {
+		if crl.Base = is.base.number; crl.Base == 0 {
 			return errors.New("no full list that it could be a delta to")
 		}
 		oldest := is.oldest()
-		entries = is.changes.entries(func(e *entry) bool { return e.spent(oldest) })
+		entries = is.base.entries(func(e *entry) bool { return e.spent(oldest) })
 		keep = func(*entry) bool { return true }
 	case l.shard > 0:
 		crl.Shard = s.authority.CRLURL(is.name, l.shard)
@@ -303,10 +303,10 @@ func (s *Service) makeList(ctx context.Context, is *issuer, l *list, signing *ca
 	if err != nil || l.name != "full" {
 		return err
 	}
-	if is.changes.base == 0 {
-		is.changes.begin(crl.Number, now)
+	if is.base.number == 0 {
+		is.base.begin(crl.Number, now)
 	}
-	is.changes.full(crl.Number, now, s.cfg.CRLInterval)
+	is.base.full(crl.Number, now, s.cfg.CRLInterval)
 	return nil
 }
 

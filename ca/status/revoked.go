@@ -143,36 +143,36 @@ func walk(entries []entry, keep func(*entry) bool) iter.Seq2[ocsp.Entry, error] 
 	}
 }
 
-// changes is what delta lists tell: what changed since the full list that is their base. They come in two ages, so that the
+// A deltaBase is what delta lists tell: what changed since the full list that is their base. They come in two ages, so that the
 // base can be moved on to a newer list without forgetting what came after that.
-type changes struct {
-	base, middle uint64 // numbers of full lists
-	rotated      time.Time
-	older, newer map[ca.Serial]change // since base until middle, and since then
+type deltaBase struct {
+	number, middle uint64 // of full lists: the base, and the one to which it will move
+	rotated        time.Time
+	older, newer   map[ca.Serial]change // since base until middle, and since then
 }
 
 // begin starts anew from a full list.
-func (c *changes) begin(number uint64, now time.Time) {
-	*c = changes{base: number, middle: number, rotated: now, older: map[ca.Serial]change{}, newer: map[ca.Serial]change{}}
+func (c *deltaBase) begin(number uint64, now time.Time) {
+	*c = deltaBase{number: number, middle: number, rotated: now, older: map[ca.Serial]change{}, newer: map[ca.Serial]change{}}
 }
 
-func (c *changes) add(list []change) {
+func (c *deltaBase) add(list []change) {
 	for _, one := range list {
 		c.newer[one.serial] = one
 	}
 }
 
 // full is told of every full list. Once in a period it becomes the one to which the next base will move.
-func (c *changes) full(number uint64, now time.Time, period time.Duration) {
+func (c *deltaBase) full(number uint64, now time.Time, period time.Duration) {
 	if now.Sub(c.rotated) < period {
 		return
 	}
-	c.base, c.middle, c.rotated = c.middle, number, now
+	c.number, c.middle, c.rotated = c.middle, number, now
 	c.older, c.newer = c.newer, map[ca.Serial]change{}
 }
 
 // entries returns what the delta list names, by ascending serial. What was released is taken off.
-func (c *changes) entries(spent func(*entry) bool) []entry {
+func (c *deltaBase) entries(spent func(*entry) bool) []entry {
 	all := maps.Clone(c.older)
 	maps.Copy(all, c.newer)
 	list := make([]entry, 0, len(all))

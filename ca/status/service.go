@@ -17,6 +17,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/ocsp/feed"
 )
 
 // A Store is what a [Service] needs of a ca.Store.
@@ -32,6 +33,7 @@ type Config struct {
 	RootCRL     func() ([]byte, error) // DER, signed at the ceremony; asked as often as Coalesce says, for the next ceremony makes a new one
 	Dir         string                 // where CRLs are kept as they were published, in a tree that a web server may serve as /crl
 	OCSP        OCSPOptions
+	Feed        FeedOptions
 	CRLValidity time.Duration // from thisUpdate to nextUpdate, 0: 24 h
 	CRLInterval time.Duration // longest time between two CRLs of an issuer, 0: half of CRLValidity
 	Coalesce    time.Duration // least time between two rounds of lists of an issuer: what changes meanwhile waits for the next; 0: 1 s
@@ -60,6 +62,8 @@ type Service struct {
 	order     []string
 	responder atomic.Pointer[ocsp.Responder]
 	index     atomic.Pointer[ocsp.Index]
+	changes   *changes         // nil without a feed
+	feed      http.Handler     // serves it
 	files     map[string]file  // what never changes: certificates, by path
 	lists     map[string]*list // CRLs by path
 	root      atomic.Pointer[rootCRL]
@@ -93,7 +97,15 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, issuers: map[string]*issuer{}, files: map[string]file{}, lists: map[string]*list{}}, nil
+	s := &Service{cfg: cfg, issuers: map[string]*issuer{}, files: map[string]file{}, lists: map[string]*list{}}
+	if cfg.Feed.Key != nil {
+		var err error
+		if s.changes, err = newChanges(cfg.Feed, cfg.Store, cfg.Now); err != nil {
+			return nil, fmt.Errorf("status service: %w", err)
+		}
+		s.feed = feed.Handler(s.changes)
+	}
+	return s, nil
 }
 
 // Start has the authority issue one OCSP signer per issuer and signs the first
@@ -230,7 +242,13 @@ func (s *Service) Revoked(issuer string, serial ca.Serial) {
 	if responder := s.responder.Load(); responder != nil {
 		responder.Drop(issuer, serial.Int().Bytes())
 	}
+	if s.changes != nil {
+		s.changes.ring()
+	}
 }
+
+// FeedPath is above the paths of the feed.
+const FeedPath = "/v1/status/"
 
 // ServeHTTP serves the paths that certificates carry. OCSP requests are
 // handled on the escaped path, before anything could clean it.
@@ -243,6 +261,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if path == "/ocsp" || strings.HasPrefix(path, "/ocsp/") {
 		responder.ServeHTTP(w, r)
+		return
+	}
+	if s.feed != nil && strings.HasPrefix(path, FeedPath) {
+		s.feed.ServeHTTP(w, r)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -89,7 +89,7 @@ func (c *Client) Release(ctx context.Context, req Selection) (ReleaseReply, erro
 // Lists asks which CRLs are served.
 func (c *Client) Lists(ctx context.Context) (ListsReply, error) {
 	var out ListsReply
-	err := c.call(ctx, http.MethodGet, "/v1/status/lists", nil, &out)
+	err := c.call(ctx, http.MethodGet, "/v1/crls", nil, &out)
 	return out, err
 }
 

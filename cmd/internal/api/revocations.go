@@ -233,7 +233,7 @@ type ListsReply struct {
 	Lists     []status.ListState `json:"lists"`
 }
 
-// listCRLs: GET /v1/status/lists
+// listCRLs: GET /v1/crls
 func (a *api) listCRLs(w http.ResponseWriter, _ *http.Request) error {
 	return reply(w, http.StatusOK, ListsReply{StatusURL: a.cfg.Authority.StatusURL(), Lists: a.cfg.Status.Lists()})
 }

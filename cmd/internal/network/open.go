@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -100,10 +102,15 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
+	statusKey, err := openStatusKey(ctx, files, cfg.ring)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
 		Store: store, Root: keys.root, RootCRL: func() ([]byte, error) { return os.ReadFile(files.path("root.crl")) }, Dir: files.path("crl"),
-		OCSP: ocspOptions(cfg.config.OCSP), CRLValidity: time.Duration(cfg.config.CRL.Validity), CRLInterval: time.Duration(cfg.config.CRL.Interval),
+		OCSP: ocspOptions(cfg.config.OCSP), Feed: status.FeedOptions{Key: statusKey, Origin: cfg.config.Network + "/status"},
+		CRLValidity: time.Duration(cfg.config.CRL.Validity), CRLInterval: time.Duration(cfg.config.CRL.Interval),
 		ShardBudget: cfg.config.CRL.ShardBudget, RootAlarm: time.Duration(cfg.config.CRL.RootAlarm), Now: cfg.now, Logger: cfg.logger,
 	})
 	if err == nil {
@@ -190,6 +197,26 @@ func openKeys(ctx context.Context, files layout, ring *ca.Keyring) (*keys, error
 		return nil, fmt.Errorf("opening the key of enrollment tokens: %w", err)
 	}
 	return &k, nil
+}
+
+// openStatusKey opens the key of the status feed, and makes it for a network of an older payca, which has none.
+func openStatusKey(ctx context.Context, files layout, ring *ca.Keyring) (ed25519.PrivateKey, error) {
+	signer, err := ca.OpenKey(ctx, files.key("status"), ring)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return key, seal(files.key("status"), ring, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the key of the status feed: %w", err)
+	}
+	key, ok := signer.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key of the status feed is %T, want Ed25519", signer)
+	}
+	return key, nil
 }
 
 func openIssuer(ctx context.Context, files layout, name string, ring *ca.Keyring) (is ca.Issuer, err error) {

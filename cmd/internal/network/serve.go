@@ -18,6 +18,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
@@ -179,6 +180,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", operations)
+	mux.Handle(status.FeedPath, n.status)
 	mux.Handle(server.DirectoryPath, n.directory)
 	for _, path := range []string{"/", "/v1/enroll", "/v1/renew", "/v1/issue", "/v1/roots"} {
 		mux.Handle(path, enrollment)

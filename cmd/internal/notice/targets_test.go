@@ -61,11 +61,11 @@ func serveMail(conn net.Conn, say map[string]string, mails chan<- string) {
 			return
 		}
 		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		text := ""
+		var text strings.Builder
 		if word == "DATA" && say["DATA"] == "" {
 			fmt.Fprint(conn, answers["DATA"]+"\r\n")
 			for line != ".\r\n" {
-				text += line
+				text.WriteString(line)
 				if line, err = in.ReadString('\n'); err != nil {
 					return
 				}
@@ -82,7 +82,7 @@ func serveMail(conn net.Conn, say map[string]string, mails chan<- string) {
 			return
 		}
 		if word == "." && strings.HasPrefix(answer, "2") {
-			mails <- strings.TrimPrefix(text, "DATA\r\n")
+			mails <- strings.TrimPrefix(text.String(), "DATA\r\n")
 		}
 		fmt.Fprint(conn, answer+"\r\n")
 	}
