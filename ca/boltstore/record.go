@@ -74,7 +74,7 @@ func parseRecord(value []byte) (record ca.Record, err error) {
 		if size <= 0 || shard > ca.MaxShards {
 			return record, errShortRecord
 		}
-		record.Shard, rest = int(shard), rest[size:] //nolint:gosec // bounded above
+		record.Shard, rest = int(shard), rest[size:]
 	}
 	var role string
 	for _, word := range []*string{&record.Issuer, &record.Profile, &record.Party, &role, &record.Requester, &record.Protocol} {

@@ -43,7 +43,7 @@ func statusIn(tx *bbolt.Tx, issuer string, serial ca.Serial) (ca.Status, error) 
 	status := ca.Status{Issued: ok && string(by) == issuer}
 	if holds := tx.Bucket(bucketHolds); holds != nil { // nil in an older file that is only read
 		if raw := holds.Get(statusKey(issuer, serial)); len(raw) == 8 {
-			status.Released = time.Unix(int64(binary.BigEndian.Uint64(raw)), 0).UTC() //nolint:gosec // as it was written
+			status.Released = time.Unix(int64(binary.BigEndian.Uint64(raw)), 0).UTC()
 		}
 	}
 	return status, nil
@@ -98,7 +98,7 @@ func (s *Store) Release(ctx context.Context, issuer string, serial ca.Serial, at
 		return boltlog.Writing(
 			func() error { return tx.Bucket(bucketStatus).Delete(key) },
 			func() error { return change(tx, ca.Revocation{Issuer: issuer, Serial: serial, At: at}, feed.Released) },
-			func() error { return tx.Bucket(bucketHolds).Put(key, number(uint64(at.Unix()))) }, //nolint:gosec // a sign bit is kept
+			func() error { return tx.Bucket(bucketHolds).Put(key, number(uint64(at.Unix()))) },
 			func() error {
 				index, _, ok := issuedAs(tx, serial)
 				if !ok {
@@ -115,7 +115,7 @@ func (s *Store) Release(ctx context.Context, issuer string, serial ca.Serial, at
 func (s *Store) RaiseShards(ctx context.Context, issuer string, atLeast int, event audit.Event) (n int, err error) {
 	read := func(tx *bbolt.Tx) int {
 		if raw := tx.Bucket(bucketShards).Get([]byte(issuer)); len(raw) == 8 {
-			return int(binary.BigEndian.Uint64(raw)) //nolint:gosec // was an int
+			return int(binary.BigEndian.Uint64(raw))
 		}
 		return 0
 	}
@@ -132,7 +132,7 @@ func (s *Store) RaiseShards(ctx context.Context, issuer string, atLeast int, eve
 		}
 		n = atLeast
 		return boltlog.Writing(
-			func() error { return tx.Bucket(bucketShards).Put([]byte(issuer), number(uint64(atLeast))) }, //nolint:gosec // more than n
+			func() error { return tx.Bucket(bucketShards).Put([]byte(issuer), number(uint64(atLeast))) },
 			s.appends(tx, event),
 		)
 	})

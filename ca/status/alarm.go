@@ -32,7 +32,7 @@ func (s *Service) Alarms() []Alarm {
 		raise("root-crl", "root", "%v", *err)
 	}
 	if err := s.responder.Load().Health(); err != nil {
-		for _, line := range strings.Split(err.Error(), "\n") {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
 			raise("ocsp", "responder", "%s", line)
 		}
 	}

@@ -244,7 +244,7 @@ func (s *Service) changeOf(ctx context.Context, is *issuer, serial ca.Serial) (c
 	}
 	known, listed := is.revoked.find(serial)
 	if status.Revocation == nil {
-		known.at = uint32(max(status.Released.Unix(), 1)) //nolint:gosec // a time of this century
+		known.at = uint32(max(status.Released.Unix(), 1))
 		return change{entry: known, released: true}, listed, nil
 	}
 	e, err := newEntry(*status.Revocation)

@@ -25,7 +25,7 @@ type entry struct {
 }
 
 func newEntry(rev ca.Revocation) (entry, error) {
-	e := entry{serial: rev.Serial, shard: int16(rev.Shard), reason: uint8(rev.Reason), notAfter: math.MaxUint32} //nolint:gosec // at most ca.MaxShards
+	e := entry{serial: rev.Serial, shard: int16(rev.Shard), reason: uint8(rev.Reason), notAfter: math.MaxUint32}
 	for _, part := range []struct {
 		to   *uint32
 		time time.Time
@@ -38,10 +38,10 @@ func newEntry(rev ca.Revocation) (entry, error) {
 		if unix <= 0 || unix > math.MaxUint32 {
 			return entry{}, fmt.Errorf("certificate %s is %s %v, want a time from 1970 to 2105", rev.Serial, part.what, part.time)
 		}
-		*part.to = uint32(unix) //nolint:gosec // checked
+		*part.to = uint32(unix)
 	}
 	if end := rev.NotAfter.Unix(); end < math.MaxUint32 {
-		e.notAfter = uint32(max(end, 0)) //nolint:gosec // in range
+		e.notAfter = uint32(max(end, 0))
 	}
 	return e, nil
 }

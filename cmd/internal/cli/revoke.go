@@ -17,7 +17,7 @@ import (
 	"github.com/payca/payca/cmd/internal/api"
 )
 
-const helpWhat = `  WHAT  a certificate file, a serial (hexadecimal), or a party: its certificates that have
+const aboutWhat = `  WHAT  a certificate file, a serial (hexadecimal), or a party: its certificates that have
         not expired; nothing with --key
 
 Several certificates are changed only with --all.`
@@ -81,7 +81,7 @@ func newRevokeCommand(a *app) *cobra.Command {
 		Long: `Revoke a certificate for good. When the command returns, OCSP and the CRL say so. What is
 revoked stays so; only keyCompromise takes the place of another reason.
 
-` + helpWhat,
+` + aboutWhat,
 		Example: "  payca revoke shop1 --all --reason keyCompromise",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -120,8 +120,8 @@ func newHoldCommand(a *app) *cobra.Command {
 		Long: `Put a certificate on hold: OCSP and the CRL say that it is revoked for certificateHold, until
 payca release makes it good again or payca revoke ends it.
 
-` + helpWhat,
-		Example: "  payca hold shop1",
+` + aboutWhat,
+		Example: "  payca hold gw1",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			named, what, err := sel.read(args)
@@ -143,8 +143,8 @@ func newReleaseCommand(a *app) *cobra.Command {
 		Long: `End a hold. OCSP says good again, the CRL does not list the certificate, and the delta CRL takes it
 off (removeFromCRL). What was revoked for good cannot be released.
 
-` + helpWhat,
-		Example: "  payca release shop1",
+` + aboutWhat,
+		Example: "  payca release gw1",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			named, what, err := sel.read(args)
