@@ -69,7 +69,7 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		intent.Serial = serials[i]
 		return intent
 	}
-	return []func(ctx context.Context) error{
+	return append([]func(ctx context.Context) error{
 		func(ctx context.Context) error {
 			return w.AddParty(ctx, party("acme"), audit.Event{Time: epoch, Kind: audit.PartyAdded})
 		},
@@ -86,6 +86,18 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error { return w.Reserve(ctx, in(1)) },
 		func(ctx context.Context) error {
 			return w.CloseIntent(ctx, closing(in(1)), event(audit.IntentClosed, serials[1]))
+		},
+		func(ctx context.Context) error {
+			rev := closing(in(0))
+			rev.Reason = ca.CertificateHold
+			return w.Revoke(ctx, rev, event(audit.CertificateRevoked, serials[0]))
+		},
+		func(ctx context.Context) error {
+			return w.Release(ctx, payment, serials[0], epoch, event(audit.CertificateFreed, serials[0]))
+		},
+		func(ctx context.Context) error {
+			_, err := w.RaiseShards(ctx, payment, 8, audit.Event{Time: epoch, Kind: audit.CRLShards})
+			return err
 		},
 		func(ctx context.Context) error {
 			rev := closing(in(0))
@@ -109,6 +121,12 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
+	}, w.messages()...)
+}
+
+// messages is the part of the story that is about the outbox.
+func (w *world) messages() []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{
 		w.tell(1, 1),
 		func(ctx context.Context) error {
 			sent := w.message("mail", "7d", 1)

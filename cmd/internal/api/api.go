@@ -64,6 +64,8 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/certificates", a.listCertificates)
 	route("GET /v1/certificates/{serial}", a.showCertificate)
 	route("POST /v1/revocations", a.revoke)
+	route("POST /v1/releases", a.operate(a.release))
+	route("GET /v1/crls", a.read(a.listCRLs))
 	route("GET /v1/audit/head", a.read(a.logHead))
 	route("GET /v1/audit/leaves", a.read(a.logLeaves))
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
