@@ -71,6 +71,8 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
 	route("GET /v1/audit/proof/{index}", a.read(a.logProof))
 	route("GET /v1/audit/consistency", a.read(a.logConsistency))
+	route("GET /v1/policy/profiles", a.read(a.listProfiles))
+	route("POST /v1/policy/explain", a.read(a.explain))
 	route("GET /v1/crypto", a.read(a.cryptoInventory))
 	route("GET /v1/backup", a.operate(a.backup))
 	route("GET /v1/health", a.read(a.health))
