@@ -47,6 +47,7 @@ type Authority struct {
 	issuers  map[string]*issuer
 	profiles map[string]*policy.Profile
 	ownKeys  map[[32]byte]string // SHA-256 of SubjectPublicKeyInfo -> whose it is
+	turns    turns               // of parties under profiles with limits
 }
 
 // New checks the configuration and the store, closes the intents that a crash left open, and
@@ -137,6 +138,10 @@ func (cfg Config) check() error {
 		seen[in.Name] = true
 		if err := in.check(cfg.Root); err != nil {
 			errs = append(errs, fmt.Errorf("ca configuration: issuer %q: %w", in.Name, err))
+			continue
+		}
+		if err := policy.CheckIssuer(cfg.Network, in.Name, in.Certificate); err != nil {
+			errs = append(errs, fmt.Errorf("ca configuration: issuer %q: %w", in.Name, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -220,8 +225,9 @@ func (a *Authority) issuer(name string) (*issuer, error) {
 }
 
 // clip bounds what a requester can make us write down: 1,024 bytes, cut between characters.
-func clip(s string) string {
-	const limit = 1024
+func clip(s string) string { return cut(s, 1024) }
+
+func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

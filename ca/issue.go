@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/ca/audit"
@@ -37,11 +38,13 @@ type Certificate struct {
 // An application is a request on its way through the gate.
 type application struct {
 	Request
-	now     time.Time
-	party   policy.Party // zero for a certificate of the CA itself
-	profile *policy.Profile
-	issuer  string
-	renews  *Serial // the certificate that is being renewed
+	now      time.Time
+	party    policy.Party // zero for a certificate of the CA itself
+	profile  *policy.Profile
+	issuer   string
+	renews   *Serial           // the certificate that is being renewed
+	faults   policy.Violations // found on the way in; policy says what else is wrong
+	approved bool              // as many as the profile wants have approved exactly this request
 }
 
 // Issue decides, issues and records one certificate; see the package comment for the steps.
@@ -70,21 +73,25 @@ func (a *Authority) enter(ctx context.Context, ap *application) error {
 	}
 	ap.party, ap.issuer = party, party.Role.CA()
 	if ap.Token != "" {
-		if err := a.checkToken(ctx, ap); err != nil {
+		err := a.checkToken(ctx, ap)
+		if ap.faults = policy.ViolationsOf(err); err != nil && ap.faults == nil {
 			return err
 		}
 	}
 	if ap.Profile == "" {
 		ap.Profile = policy.DefaultProfile(party.Role)
 	}
-	return a.loadProfile(ap)
+	if err := a.loadProfile(ap); err != nil {
+		return append(ap.faults, policy.ViolationsOf(err)...)
+	}
+	return nil
 }
 
-// loadProfile finds the profile that the application names. OCSP signers are for
-// [Authority.IssueResponder] alone.
+// loadProfile finds the profile that the application names; the error is policy.Violations. OCSP signers are for
+// [Authority.IssueResponder] alone, issuing CAs for [Create].
 func (a *Authority) loadProfile(ap *application) error {
 	profile, ok := a.profiles[ap.Profile]
-	if !ok || profile.OCSPSigner() {
+	if !ok || profile.Role() == "" {
 		return violation("profile-known", "profile", fmt.Sprintf("%q", clip(ap.Profile)), "a profile for parties of this CA")
 	}
 	ap.profile = profile
@@ -153,6 +160,11 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	if err != nil {
 		return nil, err
 	}
+	leave, err := a.turn(ctx, ap)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	d, err := a.decide(ctx, ap, is)
 	if err != nil {
 		return nil, a.refused(ctx, ap, err)
@@ -173,28 +185,44 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	return a.commit(durable, ap, is, intent, cert)
 }
 
-// decide is step 0: what policy says, and what only the inventory knows of the key.
+// decide is step 0: what policy says, and what only the inventory knows of party and key. All that is wrong is told.
 func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*policy.Decision, error) {
 	csr, err := policy.ParseCSR(ap.CSR)
-	if err != nil {
-		return nil, err
-	}
 	d, err := policy.Decide(policy.Request{
-		Network: a.cfg.Network, Party: ap.party, Profile: ap.profile, CSR: csr,
-		IssuerName: is.name, Issuer: is.cert, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,
-		Requester: ap.Requester, Protocol: ap.Protocol, Now: ap.now,
+		Network: a.cfg.Network, Party: ap.party, Profile: ap.profile, CSR: csr, Before: slices.Concat(ap.faults, policy.ViolationsOf(err)),
+		IssuerName: is.name, Issuer: is.cert, Above: []*x509.Certificate{a.cfg.Root}, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,
+		Requester: ap.Requester, Protocol: ap.Protocol, Approved: ap.approved, Now: ap.now,
 	})
+	vs := policy.ViolationsOf(err)
+	if err != nil && vs == nil {
+		return nil, err
+	}
+	exceeded, err := a.checkLimits(ctx, ap)
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256(d.RawSPKI)
-	if owner, ok := a.ownKeys[key]; ok {
-		return nil, violation("key-own", "csr.publicKey", "the key of "+owner, "a key of the requester's own")
+	vs = append(vs, exceeded...)
+	if csr != nil {
+		err := a.checkKey(ctx, csr)
+		more := policy.ViolationsOf(err)
+		if err != nil && more == nil {
+			return nil, err
+		}
+		vs = append(vs, more...)
 	}
-	if err := a.checkCompromise(ctx, key); err != nil {
-		return nil, err
+	if len(vs) > 0 {
+		return nil, vs
 	}
 	return d, nil
+}
+
+// checkKey refuses a key that is the CA's own or was reported compromised.
+func (a *Authority) checkKey(ctx context.Context, csr *policy.CSR) error {
+	key := sha256.Sum256(csr.RawSPKI)
+	if owner, ok := a.ownKeys[key]; ok {
+		return violation("key-own", "csr.publicKey", "the key of "+owner, "a key of the requester's own")
+	}
+	return a.checkCompromise(ctx, key)
 }
 
 // checkCompromise refuses a key that was ever revoked for keyCompromise.
@@ -240,8 +268,8 @@ func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Linter(draft.Raw); err != nil {
-		return nil, violation("lint", "certificate", clip(err.Error()), "a certificate without findings")
+	if err := a.lint(draft); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil { // the requester has gone
 		return nil, err
@@ -259,6 +287,14 @@ func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is 
 		return nil, fmt.Errorf("reading the signed certificate back: %w", err)
 	}
 	return cert, nil
+}
+
+// lint says what the linter has against a draft; the error is policy.Violations.
+func (a *Authority) lint(draft *x509.Certificate) error {
+	if err := a.cfg.Linter(draft.Raw); err != nil {
+		return violation("lint", "certificate", clip(err.Error()), "a certificate without findings")
+	}
+	return nil
 }
 
 // commit is steps 4 and 5. If the store fails, what became of the certificate is not known: the
@@ -318,10 +354,23 @@ func (a *Authority) refused(ctx context.Context, ap application, err error) erro
 	event := audit.Event{
 		Time: ap.now, Kind: audit.CertificateRefused, Actor: clip(ap.Requester), From: clip(ap.From),
 		Party: clip(ap.Party), Role: string(ap.party.Role), Issuer: ap.issuer, Profile: clip(ap.Profile),
-		Reason: clip(err.Error()), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
+		Reason: clip(err.Error()), Violations: logged(policy.ViolationsOf(err)), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
 	}
 	if aerr := a.cfg.Store.Append(context.WithoutCancel(ctx), event); aerr != nil {
 		return errors.Join(err, fmt.Errorf("recording the refusal: %w", aerr))
 	}
 	return err
+}
+
+// logged bounds the violations that one event holds: a hundred, each text of at most 256 bytes.
+func logged(vs policy.Violations) []policy.Violation {
+	const most, limit = 100, 256
+	var list []policy.Violation
+	for i, v := range vs {
+		if i == most {
+			return append(list, policy.Violation{Rule: "more", Field: "violations", Got: fmt.Sprint(len(vs)), Want: "none"})
+		}
+		list = append(list, policy.Violation{Rule: cut(v.Rule, limit), Field: cut(v.Field, limit), Got: cut(v.Got, limit), Want: cut(v.Want, limit)})
+	}
+	return list
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -58,6 +59,9 @@ func template(d *policy.Decision, statusURL string) (*x509.Certificate, error) {
 		NotAfter:              d.NotAfter,
 		KeyUsage:              d.KeyUsage,
 		ExtKeyUsage:           d.ExtKeyUsage,
+		UnknownExtKeyUsage:    d.UnknownExtKeyUsage,
+		Policies:              d.Policies,
+		ExtraExtensions:       slices.Clone(d.Extensions),
 		BasicConstraintsValid: true,
 		SubjectKeyId:          keyID,
 		URIs:                  d.URIs,
@@ -72,9 +76,9 @@ func template(d *policy.Decision, statusURL string) (*x509.Certificate, error) {
 		t.CRLDistributionPoints = []string{statusURL + "/crl/" + d.IssuerName + ".crl"}
 	}
 	if d.OCSPNoCheck { // RFC 6960 section 4.2.2.2.1
-		t.ExtraExtensions = []pkix.Extension{{
+		t.ExtraExtensions = append(t.ExtraExtensions, pkix.Extension{
 			Id: stdasn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: stdasn1.NullBytes,
-		}}
+		})
 	}
 	return t, nil
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/payca/payca/policy"
@@ -29,6 +28,8 @@ type Config struct {
 	Keys Keys `yaml:"keys"`
 	// Profiles are rules for kinds of certificate. One replaces the built-in profile of the same name as a whole; the rest stand as they are.
 	Profiles []policy.ProfileConfig `yaml:"profiles"`
+	// Rules are conditions in CEL that every request of a party must fulfil, under whatever profile.
+	Rules []policy.RuleConfig `yaml:"rules"`
 	// OCSP is the shape of OCSP answers.
 	OCSP OCSP `yaml:"ocsp"`
 	// CRL is the shape of revocation lists.
@@ -144,6 +145,7 @@ func Default(network string) Config {
 		Store:       Store{Bolt: "ca/store.db"},
 		Keys:        Keys{PassphraseFile: "ca/passphrase"},
 		Profiles:    []policy.ProfileConfig{},
+		Rules:       []policy.RuleConfig{},
 		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute), ResponderID: "key", SHA1: true, Retention: policy.Duration(3 * 366 * 24 * time.Hour)},
 		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
 		Audit:       Audit{Sinks: []Sink{}},
@@ -153,19 +155,4 @@ func Default(network string) Config {
 		},
 		Log: Log{Level: "info", Format: "text"},
 	}
-}
-
-// AllProfiles returns the built-in profiles, those of the configuration in the
-// place of their namesakes or, if they have none, at the end.
-func (c *Config) AllProfiles() []policy.ProfileConfig {
-	all := policy.DefaultProfiles()
-	for _, p := range c.Profiles {
-		i := slices.IndexFunc(all, func(q policy.ProfileConfig) bool { return q.Name == p.Name })
-		if i < 0 {
-			all = append(all, p)
-			continue
-		}
-		all[i] = p
-	}
-	return all
 }

@@ -41,13 +41,8 @@ func (c *Config) Validate() error {
 	}
 	check("store.bolt", checkPath(c.Store.Bolt))
 	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
-	for i, p := range c.Profiles {
-		at := fmt.Sprintf("profiles[%d]", i)
-		if slices.ContainsFunc(c.Profiles[:i], func(q policy.ProfileConfig) bool { return q.Name == p.Name }) {
-			check(at+".name", fmt.Errorf("%q stands above too, want it once", p.Name))
-		}
-		_, err := policy.NewProfile(p)
-		check(at, err)
+	if _, err := c.CompileProfiles(); err != nil {
+		errs = append(errs, listOf(err)...)
 	}
 	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
 	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))

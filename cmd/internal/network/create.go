@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/ca"
@@ -121,7 +122,12 @@ func build(ctx context.Context, cfg CreateConfig, building string) (*Created, er
 	if err != nil {
 		return nil, err
 	}
-	ceremony, err := ca.Create(ca.CeremonyConfig{Network: cfg.Config.Network, StatusURL: cfg.Config.StatusURL, Now: cfg.Now})
+	profiles, err := cfg.Config.CompileProfiles()
+	if err != nil {
+		return nil, err
+	}
+	of := slices.IndexFunc(profiles, (*policy.Profile).Issuer) // there is a built-in one
+	ceremony, err := ca.Create(ca.CeremonyConfig{Network: cfg.Config.Network, StatusURL: cfg.Config.StatusURL, Profile: profiles[of], Now: cfg.Now})
 	if err != nil {
 		return nil, err
 	}

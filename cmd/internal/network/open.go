@@ -97,7 +97,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := compile(cfg.config.AllProfiles())
+	profiles, err := cfg.config.CompileProfiles()
 	if err != nil {
 		return nil, err
 	}
@@ -146,18 +146,6 @@ func inDir(dir, path string) string {
 func StorePath(dir string) (string, error) {
 	cfg, err := LoadConfig(dir)
 	return inDir(dir, cfg.Store.Bolt), err
-}
-
-func compile(configs []policy.ProfileConfig) ([]*policy.Profile, error) {
-	var profiles []*policy.Profile
-	for _, cfg := range configs {
-		profile, err := policy.NewProfile(cfg)
-		if err != nil {
-			return nil, err
-		}
-		profiles = append(profiles, profile)
-	}
-	return profiles, nil
 }
 
 // keys are the opened keys of a network; the root's is not among them.
