@@ -40,11 +40,16 @@ var (
 	bucketChanges = []byte("changes")      // epoch -> hash of the list, change
 	bucketOutbox  = []byte("outbox")       // number -> message
 	bucketNoticed = []byte("noticed")      // target, 0, topic, 0, serial -> not after
+	bucketAsked   = []byte("asked")        // id of an approval request -> request
+	bucketFiled   = []byte("filed")        // number -> id
+	bucketWaiting = []byte("waiting")      // number of a pending one -> id
+	bucketPins    = []byte("pins")         // kind -> what is in force
 	buckets       = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 		bucketOutbox, bucketNoticed, bucketChanges,
+		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
 	}
 )
 
