@@ -45,11 +45,11 @@ func (l logTx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 
 // Put implements audit.Tx.
 func (l logTx) Put(index uint64, leaf []byte, hashes []tlog.Hash) error {
-	if err := l.tx.Bucket(bucketLeaves).Put(number(index), leaf); err != nil {
+	leaves, bucket := l.tx.Bucket(bucketLeaves), l.tx.Bucket(bucketHashes)
+	leaves.FillPercent, bucket.FillPercent = 0.9, 0.9 // keys only grow
+	if err := leaves.Put(number(index), leaf); err != nil {
 		return err
 	}
-	bucket := l.tx.Bucket(bucketHashes)
-	bucket.FillPercent = 0.9 // keys only grow
 	first := uint64(tlog.StoredHashIndex(0, int64(index)))
 	for i := range hashes {
 		if err := bucket.Put(number(first+uint64(i)), hashes[i][:]); err != nil {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -115,18 +114,10 @@ func wantActive(tx *bbolt.Tx, id string) error {
 
 // putRecord writes a certificate and its indexes.
 func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
-	header, err := json.Marshal(record)
+	value, err := encodeRecord(record)
 	if err != nil {
 		return err
 	}
-	if len(header) > math.MaxUint16 {
-		return fmt.Errorf("certificate record of %d octets, want at most %d", len(header), math.MaxUint16)
-	}
-	value := make([]byte, 0, 2+len(header)+len(record.SPKI)+len(record.DER))
-	value = append(value, byte(len(header)>>8), byte(len(header)))
-	value = append(value, header...)
-	value = append(value, record.SPKI[:]...)
-	value = append(value, record.DER...)
 	index := number(record.Index)
 	certificates := tx.Bucket(bucketCerts)
 	certificates.FillPercent = 0.9 // keys only grow
@@ -137,23 +128,6 @@ func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
 		putIndexes(tx, record, keys),
 	)
-}
-
-// parseRecord decodes what putRecord wrote, without its revocation.
-func parseRecord(value []byte) (record ca.Record, err error) {
-	if len(value) < 2 {
-		return record, errors.New("certificate record is too short")
-	}
-	n := int(value[0])<<8 | int(value[1])
-	if len(value) < 2+n+len(record.SPKI) {
-		return record, errors.New("certificate record is too short")
-	}
-	if err := json.Unmarshal(value[2:2+n], &record); err != nil {
-		return record, fmt.Errorf("reading a certificate record: %w", err)
-	}
-	copy(record.SPKI[:], value[2+n:])
-	record.DER = bytes.Clone(value[2+n+len(record.SPKI):])
-	return record, nil
 }
 
 // Intents implements ca.Store.

@@ -17,7 +17,7 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "2"
+const schema = "3"
 
 // The buckets.
 var (

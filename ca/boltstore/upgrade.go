@@ -17,6 +17,7 @@ import (
 const (
 	schemaFirst     = "1"
 	schemaUpgrading = "1 to 2"
+	schemaJSON      = "2" // its records are read as they are
 )
 
 // upgradeRows is how many rows one transaction of an upgrade gives their new keys.
@@ -28,7 +29,7 @@ var (
 	keyUpgrade  = []byte("upgraded")
 )
 
-// upgrade brings a file of version 1 to this one. Version 1 had the same records, the
+// upgrade brings a file of an older version to this one. Version 2 had records in JSON; version 1 had those too, the
 // serial and party indexes without values, and no index by kind, expiry, name, revocation or end of a token.
 type upgrade struct{ logger *slog.Logger }
 
@@ -43,6 +44,9 @@ var upgraded = []struct {
 
 // step is one transaction: it gives the next rows their keys. The rows stay as they are.
 func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
+	if from == schemaJSON {
+		return schema, nil
+	}
 	if from != schemaFirst && from != schemaUpgrading {
 		return "", &boltlog.SchemaError{Got: from, Want: schema}
 	}

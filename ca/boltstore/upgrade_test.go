@@ -2,6 +2,8 @@ package boltstore_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,10 +21,37 @@ import (
 	"github.com/payca/payca/ca/storetest"
 )
 
-// makeOld writes the file again in the layout of version 1.
-func makeOld(t testing.TB, path string) {
+// oldRecords are the records of a store as layouts 1 and 2 have them: by index, the length of a JSON object, that, the hash
+// of the key, the certificate.
+func oldRecords(t testing.TB, path string) map[uint64][]byte {
 	t.Helper()
+	store := open(t, path, noSync)
+	old := map[uint64][]byte{}
+	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
+		wantOK(t, err)
+		r.Revocation = nil
+		header, err := json.Marshal(r)
+		wantOK(t, err)
+		value := append(binary.BigEndian.AppendUint16(nil, uint16(len(header))), header...)
+		old[r.Index] = append(append(value, r.SPKI[:]...), r.DER...)
+	}
+	wantOK(t, store.Close())
+	return old
+}
+
+// makeOld writes the file again in the layout of version 1, or only its records as version 2 had them.
+func makeOld(t testing.TB, path, version string) {
+	t.Helper()
+	records := oldRecords(t, path)
 	edit(t, path, func(tx *bbolt.Tx) error {
+		for index, value := range records {
+			if err := tx.Bucket([]byte("certificates")).Put(binary.BigEndian.AppendUint64(nil, index), value); err != nil {
+				return err
+			}
+		}
+		if version == "2" {
+			return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(version))
+		}
 		for _, name := range []string{"kinds", "kind-index", "expiry-index", "name-index", "revoked", "token-expiry"} {
 			if err := tx.DeleteBucket([]byte(name)); err != nil && tx.Bucket([]byte(name)) != nil {
 				return err
@@ -47,7 +76,7 @@ func makeOld(t testing.TB, path string) {
 }
 
 // oldFile makes a file of version 1 with n certificates, every seventh revoked, and what fill makes.
-func oldFile(t testing.TB, n int) (path, dump string) {
+func oldFile(t testing.TB, n int, version string) (path, dump string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ca.db")
 	store := open(t, path, noSync)
@@ -65,7 +94,7 @@ func oldFile(t testing.TB, n int) (path, dump string) {
 	}
 	dump = inventory(t, store)
 	wantOK(t, store.Close())
-	makeOld(t, path)
+	makeOld(t, path, version)
 	return path, dump
 }
 
@@ -96,9 +125,9 @@ func inventory(t testing.TB, store ca.Store) string {
 
 func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 4500)
+	path, want := oldFile(t, 4500, "1")
 	_, err := boltstore.OpenReadOnly(path)
-	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 2: the next payca serve upgrades the file") {
+	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 3: the next payca serve upgrades the file") {
 		t.Errorf("got %v, want it to say what upgrades the file", err)
 	}
 	var logged bytes.Buffer
@@ -121,7 +150,7 @@ func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 
 func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 4500)
+	path, want := oldFile(t, 4500, "1")
 	for cut := range 3 { // each opening gets one step further
 		steps := 0
 		_, err := boltstore.Open(t.Context(), boltstore.Config{Path: path, Log: storetest.Log(t), BeforeCommit: func() error {
@@ -142,5 +171,24 @@ func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
 	}
 	wantSound(t, store)
+	wantOK(t, store.Close())
+}
+
+// A file of version 2 keeps its records as they are, and gets new ones in the form of today.
+func TestAFileOfVersion2IsReadAsItIs(t *testing.T) {
+	t.Parallel()
+	path, want := oldFile(t, 1500, "2")
+	store := open(t, path, nil)
+	if got := inventory(t, store); got != want {
+		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
+	}
+	_, err := issue(t.Context(), store, serial(99))
+	wantOK(t, err)
+	wantSound(t, store)
+	wantOK(t, store.Close())
+	store = open(t, path, nil)
+	if _, err := store.BySerial(t.Context(), serial(99)); err != nil {
+		t.Error(err)
+	}
 	wantOK(t, store.Close())
 }
