@@ -3,12 +3,16 @@ package ca_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
@@ -24,11 +28,11 @@ type memStore struct {
 	ca.Outbox // which the gate does not use
 	feeds     // nor these
 	mu        sync.Mutex
+	byKey     map[[32]byte][]int // places in records by SPKI
 	intents   []ca.Intent
 	closed    map[ca.Serial]ca.Revocation
 	records   []ca.Record
 	bySer     map[ca.Serial]int
-	byKey     map[[32]byte][]int // by SPKI
 	parties   map[string]policy.Party
 	tokens    map[string]ca.Token
 	crls      map[string]uint64
@@ -206,13 +210,25 @@ func (m *memStore) ByThumbprint(_ context.Context, sum [32]byte) (ca.Record, err
 	return ca.Record{}, ca.ErrNotFound
 }
 
-// Certificates filters by key and revocation, which is all that package ca asks for.
+// Certificates filters by key, party, profile, revocation, expiry and index, which is all that package ca asks for.
 func (m *memStore) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Record, error] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var match []ca.Record
-	for _, i := range m.byKey[*f.SPKI] {
-		if r := m.records[i]; f.Revoked == nil || *f.Revoked == (r.Revocation != nil) {
+	all := slices.Values(m.records)
+	if f.SPKI != nil {
+		all = func(yield func(ca.Record) bool) {
+			for _, i := range m.byKey[*f.SPKI] {
+				if !yield(m.records[i]) {
+					return
+				}
+			}
+		}
+	}
+	for r := range all {
+		if (f.Party == "" || f.Party == r.Party) && (f.Profile == "" || f.Profile == r.Profile) &&
+			(f.Revoked == nil || *f.Revoked == (r.Revocation != nil)) && !r.NotAfter.Before(f.ExpiresFrom) &&
+			(!f.From || r.Index > f.After) && (f.Limit == 0 || len(match) < f.Limit) {
 			match = append(match, r)
 		}
 	}
@@ -285,5 +301,24 @@ func (m *memStore) Append(_ context.Context, events ...audit.Event) error {
 	return nil
 }
 
-func (m *memStore) Log() audit.Reader { return nil }
-func (m *memStore) Close() error      { return nil }
+func (m *memStore) Log() audit.Reader { return memLog{m} }
+
+// memLog reads the leaves of a memStore, under a head that nobody signed.
+type memLog struct{ m *memStore }
+
+func (l memLog) Head(context.Context) ([]byte, error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return fmt.Appendf(nil, "pay.example/ca\n%d\n%s\n", len(l.m.leaves), base64.StdEncoding.EncodeToString(make([]byte, tlog.HashSize))), nil
+}
+
+func (l memLog) Leaves(_ context.Context, from uint64, limit int) ([][]byte, error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return l.m.leaves[from:min(int(from)+limit, len(l.m.leaves))], nil
+}
+
+func (memLog) Hashes(context.Context, []int64) ([]tlog.Hash, error) {
+	return nil, errors.New("a log without hashes")
+}
+func (m *memStore) Close() error { return nil }

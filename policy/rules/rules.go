@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
 
 	"github.com/payca/payca/policy"
@@ -22,16 +24,9 @@ const MaxExpression = 2000
 // NewCompiler returns a policy.Compiler. The same text under the same name is compiled once. It is safe for
 // use by one goroutine at a time.
 func NewCompiler() (policy.Compiler, error) {
-	options := []cel.EnvOption{
-		cel.ParserRecursionLimit(50), cel.ParserExpressionSizeLimit(MaxExpression), cel.DefaultUTCTimeZone(true),
-		cel.HomogeneousAggregateLiterals(), cel.ExtendedValidations(), ext.Network(),
-	}
-	for _, v := range vocabulary {
-		options = append(options, cel.VariableWithDoc(v.name, v.kind, v.doc))
-	}
-	env, err := cel.NewEnv(options...)
+	env, err := newEnv()
 	if err != nil {
-		return nil, fmt.Errorf("preparing the language of rules: %w", err)
+		return nil, err
 	}
 	known := map[policy.RuleConfig]policy.Rule{}
 	return func(cfg policy.RuleConfig) (policy.Rule, error) {
@@ -46,24 +41,62 @@ func NewCompiler() (policy.Compiler, error) {
 	}, nil
 }
 
-// compile checks an expression and makes it a rule.
-func compile(env *cel.Env, cfg policy.RuleConfig) (policy.Rule, error) {
-	if n := len(cfg.Require); n == 0 || n > MaxExpression {
-		return nil, fmt.Errorf("require of %d octets, want an expression of 1 to %d", n, MaxExpression)
+// WorstCase returns what an expression costs at most, in units of [CostLimit]; an error if it cannot be a rule.
+func WorstCase(expression string) (uint64, error) {
+	env, err := newEnv()
+	if err != nil {
+		return 0, err
 	}
-	checked, issues := env.Compile(cfg.Require)
-	if err := issues.Err(); err != nil {
-		return nil, explain(issues)
+	_, worst, err := check(env, expression)
+	return worst, err
+}
+
+// newEnv makes the language: its variables, functions and bounds.
+func newEnv() (*cel.Env, error) {
+	options := []cel.EnvOption{
+		cel.ParserRecursionLimit(50), cel.ParserExpressionSizeLimit(MaxExpression), cel.DefaultUTCTimeZone(true),
+		cel.HomogeneousAggregateLiterals(), cel.ExtendedValidations(), ext.Network(),
+	}
+	for _, v := range vocabulary {
+		options = append(options, cel.VariableWithDoc(v.name, v.kind, v.doc))
+	}
+	env, err := cel.NewEnv(options...)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the language of rules: %w", err)
+	}
+	return env, nil
+}
+
+// check types an expression and estimates its worst case.
+func check(env *cel.Env, text string) (checked *cel.Ast, worst uint64, err error) {
+	if n := len(text); n == 0 || n > MaxExpression {
+		return nil, 0, fmt.Errorf("require of %d octets, want an expression of 1 to %d", n, MaxExpression)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.IsSpace(r) }) {
+		return nil, 0, errors.New("require holds a character that does not show, want it written as an escape")
+	}
+	checked, issues := env.Compile(text)
+	if issues.Err() != nil {
+		return nil, 0, explain(issues)
 	}
 	if checked.OutputType() != cel.BoolType {
-		return nil, fmt.Errorf("require %s is of type %s, want bool", quote(cfg.Require), checked.OutputType())
+		return nil, 0, fmt.Errorf("require %s is of type %s, want bool", quote(text), checked.OutputType())
 	}
-	worst, err := env.EstimateCost(checked, estimator{})
+	estimate, err := env.EstimateCost(checked, estimator{})
 	if err != nil {
-		return nil, fmt.Errorf("require %s: estimating its cost: %w", quote(cfg.Require), err)
+		return nil, 0, fmt.Errorf("require %s: estimating its cost: %w", quote(text), err)
 	}
-	if worst.Max > CostLimit {
-		return nil, fmt.Errorf("require %s costs up to %s units, want at most %d: fewer nested macros, shorter texts", quote(cfg.Require), units(worst.Max), CostLimit)
+	if estimate.Max > CostLimit {
+		return nil, 0, fmt.Errorf("require %s costs up to %s units, want at most %d: fewer nested macros, shorter texts", quote(text), units(estimate.Max), CostLimit)
+	}
+	return checked, estimate.Max, nil
+}
+
+// compile checks an expression and makes it a rule.
+func compile(env *cel.Env, cfg policy.RuleConfig) (policy.Rule, error) {
+	checked, _, err := check(env, cfg.Require)
+	if err != nil {
+		return nil, err
 	}
 	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(CostLimit))
 	if err != nil {
@@ -75,16 +108,14 @@ func compile(env *cel.Env, cfg policy.RuleConfig) (policy.Rule, error) {
 		want = "true: " + strings.Join(strings.Fields(cfg.Require), " ")
 	}
 	return func(c *policy.Case) *policy.Violation {
-		refusal := &policy.Violation{Rule: "rule-" + cfg.Name, Field: "profile " + c.Request.Profile.Name(), Want: want}
 		result, _, err := program.Eval(activation{c})
-		if err != nil {
-			refusal.Got = "no result, for " + quote(err.Error()) + "; " + show(used, c)
-			return refusal
-		}
-		if ok, is := result.Value().(bool); is && ok {
+		if err == nil && result == types.True {
 			return nil
 		}
-		refusal.Got = show(used, c)
+		refusal := &policy.Violation{Rule: "rule-" + cfg.Name, Field: "profile " + c.Request.Profile.Name(), Got: show(used, c), Want: want}
+		if err != nil {
+			refusal.Got = "no result, for " + quote(err.Error()) + "; " + refusal.Got
+		}
 		return refusal
 	}, nil
 }

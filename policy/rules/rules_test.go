@@ -159,6 +159,7 @@ func TestCompilingRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"nothing", "", "require of 0 octets"},
 		{"too much", "true" + strings.Repeat(" ", rules.MaxExpression), "octets, want an expression"},
+		{"a character that does not show", "party.id == \"\x1b\"", "does not show"},
 		{"no expression", "party.id ==", "at 1:"},
 		{"an unknown variable", `party.nmae == "x"`, `nothing is called "party.nmae", want party.id, party.role`},
 		{"an unknown function", `open("/etc/passwd") == ""`, `nothing is called "open"`},

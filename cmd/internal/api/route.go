@@ -36,6 +36,8 @@ func routes() []route {
 		{"GET /v1/audit/hashes", (*api).logHashes},
 		{"GET /v1/audit/proof/{index}", (*api).logProof},
 		{"GET /v1/audit/consistency", (*api).logConsistency},
+		{"GET /v1/policy/profiles", (*api).listProfiles},
+		{"POST /v1/policy/explain", (*api).explain},
 		{"GET /v1/crypto", (*api).cryptoInventory},
 		{"GET /v1/backup", (*api).backup},
 		{"GET /v1/health", (*api).health},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/payca/payca/policy"
 	"github.com/payca/payca/policy/rules"
 )
@@ -98,4 +100,9 @@ func profileErrors(err error) (faults []*policy.ProfileError) {
 		}
 	}
 	return faults
+}
+
+// ProfileYAML writes a profile as a configuration file has it, without its comments.
+func ProfileYAML(cfg policy.ProfileConfig) ([]byte, error) {
+	return yaml.MarshalWithOptions(cfg, yaml.IndentSequence(true))
 }
