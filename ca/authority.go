@@ -31,8 +31,9 @@ type Config struct {
 	Store     Store             // if it has a method Check(context.Context) error, New calls it
 	Linter    Linter            // asked before every signature
 	StatusURL string            // base of AIA and CDP: http://localhost:8080
+	Shards    map[string]int    // by issuer: over how many CRL shards new certificates are spread; 0: they name the full list
 
-	// OnRevoke is told of every revocation, after its commit and before the call that made it
+	// OnRevoke is told of every revocation, hold and release, after its commit and before the call that made it
 	// returns. It drops what was signed ahead; it may be told of one whose commit failed. Nil: nobody.
 	OnRevoke func(issuer string, serial Serial)
 	// OnFiled is told of every request that waits for approvers, after it was kept; at least once. Nil: nobody.
@@ -50,6 +51,7 @@ type Authority struct {
 	cfg      Config
 	issuers  map[string]*issuer
 	profiles map[string]*policy.Profile
+	shards   map[string]int      // by issuer: how many its CRL has
 	ownKeys  map[[32]byte]string // SHA-256 of SubjectPublicKeyInfo -> whose it is
 	turns    turns               // of parties under profiles with limits
 }
@@ -80,6 +82,7 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 		cfg:      cfg,
 		issuers:  make(map[string]*issuer, len(cfg.Issuers)),
 		profiles: make(map[string]*policy.Profile, len(cfg.Profiles)),
+		shards:   make(map[string]int, len(cfg.Issuers)),
 		ownKeys:  map[[32]byte]string{sha256.Sum256(cfg.Root.RawSubjectPublicKeyInfo): "the root"},
 	}
 	for _, p := range cfg.Profiles {
@@ -101,6 +104,9 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 	if err := a.closeIntents(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.raiseShards(ctx); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -120,6 +126,9 @@ func (cfg Config) check() error {
 	refuse(len(cfg.Profiles) > 0, "profiles are missing")
 	if err := checkStatusURL(cfg.StatusURL); err != nil {
 		errs = append(errs, fmt.Errorf("ca configuration: %w", err))
+	}
+	for name, n := range cfg.Shards {
+		refuse(n >= 0 && n <= MaxShards, "%d CRL shards of the %s CA, want at most %d", n, name, MaxShards)
 	}
 	names := make(map[string]bool)
 	for i, p := range cfg.Profiles {
@@ -183,12 +192,14 @@ func (a *Authority) closeIntents(ctx context.Context) error {
 // closeIntent revokes the serial of an intent that came to nothing, and records why.
 func (a *Authority) closeIntent(ctx context.Context, in Intent, why string) error {
 	now := a.now()
-	rev := Revocation{Serial: in.Serial, Issuer: in.Issuer, Reason: Unspecified, At: now, NotAfter: in.NotAfter, By: self}
+	rev := Revocation{Serial: in.Serial, Issuer: in.Issuer, Reason: Unspecified, At: now, NotAfter: in.NotAfter, By: self, Shard: in.Shard}
 	event := audit.Event{
 		Time: now, Kind: audit.IntentClosed, Actor: self, Party: in.Party, Issuer: in.Issuer,
 		Profile: in.Profile, Serial: in.Serial.String(), Reason: clip(why),
 	}
-	if err := a.cfg.Store.CloseIntent(ctx, rev, event); err != nil {
+	err := a.cfg.Store.CloseIntent(ctx, rev, event)
+	a.cfg.OnRevoke(in.Issuer, in.Serial)
+	if err != nil {
 		return fmt.Errorf("closing the intent of serial %s: %w", in.Serial, err)
 	}
 	return nil

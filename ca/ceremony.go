@@ -182,17 +182,18 @@ func createCA(t, parent *x509.Certificate, key crypto.PublicKey, signer crypto.S
 	return x509.ParseCertificate(der)
 }
 
-// SignRootCRL signs a TBSCertList of the root, of any number, and nothing else; the check is that
-// of [Authority.SignCRL]. Whoever keeps the root keeps the numbers growing.
-func (c *Ceremony) SignRootCRL(tbs []byte) (signature []byte, err error) {
+// SignRootCRL signs the TBSCertList of the root that tbs writes, of any number, and nothing else; the check is that
+// of [CRLSigning.Sign]. Whoever keeps the root keeps the numbers growing.
+func (c *Ceremony) SignRootCRL(tbs func(io.Writer) error) (signature []byte, err error) {
 	now := time.Now
 	if c.Now != nil {
 		now = c.Now
 	}
-	if _, err := checkTBSCertList(tbs, c.Root, now().UTC()); err != nil {
+	_, m, err := readTBSCertList(tbs, c.Root, now().UTC())
+	if err != nil {
 		return nil, fmt.Errorf("refusing to sign the root's CRL: %w", err)
 	}
-	signature, err = signTBS(c.RootSigner, c.Root, tbs)
+	signature, err = m.sign(c.RootSigner)
 	if err != nil {
 		return nil, fmt.Errorf("signing the root's CRL: %w", err)
 	}

@@ -2,7 +2,7 @@
 //
 // Call [New] first; it needs the certificates and keys of the issuing CAs (made once by [Create], kept
 // in files by a [Keyring], opened by [OpenKey]), the checked profiles, a [Store] and a [Linter] (package
-// ca/lint has one). Then [Authority.Issue], [Authority.Renew] and [Authority.Revoke].
+// ca/lint has one). Then [Authority.Issue], [Authority.Renew] [Authority.Revoke] and [Authority.Release].
 //
 // # Guarantees
 //
@@ -18,7 +18,7 @@
 // If the gate is cut between 2 and 5, the intent proves what may exist. [New] closes such intents:
 // their serials are revoked for good, and that is recorded. No store ever calls them good.
 //
-// CRLs are signed by [Authority.SignCRL], which records the number first and signs only what parses as
+// CRLs are signed by [Authority.BeginCRL], which records the number first and signs only what parses as
 // the list of that issuer with that number, so that no certificate can be signed this way.
 //
 // # Refused

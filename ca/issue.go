@@ -188,7 +188,7 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	if err != nil {
 		return nil, err
 	}
-	cert, err := a.makeCertificate(ctx, d, is, intent.Serial)
+	cert, err := a.makeCertificate(ctx, d, is, intent)
 	if err != nil {
 		return nil, errors.Join(a.refused(durable, ap, err), a.closeIntent(durable, intent, err.Error()))
 	}
@@ -262,7 +262,7 @@ func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decis
 		}
 		intent := Intent{
 			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: ap.party.ID,
-			NotAfter: d.NotAfter, At: ap.now,
+			NotAfter: d.NotAfter, At: ap.now, Shard: a.shardFor(d, serial),
 		}
 		err = a.cfg.Store.Reserve(ctx, intent)
 		if err == nil {
@@ -276,8 +276,8 @@ func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decis
 }
 
 // makeCertificate is steps 2 and 3: build, lint, sign the same bytes.
-func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is *issuer, serial Serial) (*x509.Certificate, error) {
-	draft, err := a.lintCopy(d, is, serial)
+func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is *issuer, intent Intent) (*x509.Certificate, error) {
+	draft, err := a.lintCopy(d, is, intent)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +317,7 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 	rec := Record{
 		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: ap.party.ID, Role: ap.party.Role,
 		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), DER: cert.Raw,
-		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol,
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
 	rec, err := a.cfg.Store.Issue(ctx, Issuance{
 		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec),

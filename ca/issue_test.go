@@ -153,7 +153,7 @@ func TestIssuersOfEveryKeyKindSign(t *testing.T) {
 			if err := c.Leaf.CheckSignatureFrom(c.Chain[1]); err != nil {
 				t.Error(err)
 			}
-			if _, _, err := w.ca.SignCRL(t.Context(), policy.MerchantCA, goodList(t, w, policy.MerchantCA)); err != nil {
+			if _, _, err := signCRL(t, w, policy.MerchantCA, goodList(t, w, policy.MerchantCA)); err != nil {
 				t.Error(err)
 			}
 		})

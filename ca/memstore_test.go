@@ -36,6 +36,8 @@ type memStore struct {
 	parties   map[string]policy.Party
 	tokens    map[string]ca.Token
 	crls      map[string]uint64
+	shards    map[string]int
+	free      map[ca.Serial]time.Time // when holds ended
 	leaves    [][]byte
 
 	asked
@@ -55,6 +57,7 @@ func newMemStore() *memStore {
 		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{}, byKey: map[[32]byte][]int{},
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
 		asked: asked{pins: map[string]ca.Pin{}},
+		shards: map[string]int{}, free: map[ca.Serial]time.Time{},
 	}
 }
 
@@ -152,7 +155,7 @@ func (m *memStore) Status(_ context.Context, issuer string, s ca.Serial) (ca.Sta
 		return ca.Status{Issued: true, Revocation: &rev}, nil
 	}
 	if i, ok := m.bySer[s]; ok && m.records[i].Issuer == issuer {
-		return ca.Status{Issued: true, Revocation: m.records[i].Revocation}, nil
+		return ca.Status{Issued: true, Revocation: m.records[i].Revocation, Released: m.free[s]}, nil
 	}
 	return ca.Status{}, nil
 }
@@ -168,8 +171,34 @@ func (m *memStore) Revoke(ctx context.Context, rev ca.Revocation, e audit.Event)
 		return err
 	}
 	m.records[i].Revocation = &rev
+	delete(m.free, rev.Serial)
 	m.log(e)
 	return ctx.Err()
+}
+
+func (m *memStore) Release(ctx context.Context, issuer string, s ca.Serial, at time.Time, e audit.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, ok := m.bySer[s]
+	if !ok || m.records[i].Issuer != issuer {
+		return ca.ErrNotFound
+	}
+	if err := ca.CheckRelease(s, m.records[i].Revocation); err != nil {
+		return err
+	}
+	m.records[i].Revocation, m.free[s] = nil, at
+	m.log(e)
+	return ctx.Err()
+}
+
+func (m *memStore) RaiseShards(_ context.Context, issuer string, atLeast int, e audit.Event) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if atLeast > m.shards[issuer] {
+		m.shards[issuer] = atLeast
+		m.log(e)
+	}
+	return m.shards[issuer], nil
 }
 
 func (m *memStore) Revocations(_ context.Context, issuer string) iter.Seq2[ca.Revocation, error] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/policy"
@@ -16,6 +17,10 @@ type RevokeRequest struct {
 	Reason Reason // any of RFC 5280 but cACompromise and aACompromise, which are no reasons for a leaf
 	By     string // on whose word: as in audit.Event.Actor
 	From   string // remote address, "" for none
+
+	// Invalidity is since when the key is suspected; zero if not known. It lies after the beginning of the certificate, and
+	// not in the future.
+	Invalidity time.Time
 }
 
 // Revoke revokes a certificate, and with keyCompromise every other unexpired certificate of the same
@@ -37,6 +42,9 @@ func (a *Authority) Revoke(ctx context.Context, req RevokeRequest) (Revocation, 
 	if err != nil {
 		return Revocation{}, fmt.Errorf("revoking certificate %s: %w", req.Serial, err)
 	}
+	if err := a.checkInvalidity(rec, req); err != nil {
+		return Revocation{}, err
+	}
 	ctx = context.WithoutCancel(ctx)
 	rev, err := a.revoke(ctx, rec, req)
 	if req.Reason != KeyCompromise {
@@ -53,7 +61,10 @@ func (a *Authority) Revoke(ctx context.Context, req RevokeRequest) (Revocation, 
 func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (Revocation, error) {
 	rev := Revocation{
 		Serial: rec.Serial, Issuer: rec.Issuer, Reason: req.Reason,
-		At: a.now(), NotAfter: rec.NotAfter, By: req.By,
+		At: a.now(), NotAfter: rec.NotAfter, By: req.By, Shard: rec.Shard,
+	}
+	if !req.Invalidity.IsZero() && !req.Invalidity.Before(rec.NotBefore) { // another certificate of the key may be younger than the suspicion
+		rev.Invalidity = req.Invalidity.UTC().Truncate(time.Second)
 	}
 	if r := rec.Revocation; r != nil && rev.At.Before(r.At) {
 		rev.At = r.At // the clock went back; a revocation never starts before the one it replaces

@@ -81,7 +81,10 @@ type StatusStore interface {
 	// Revoke records a revocation after [CheckRevocation] allowed it against
 	// what stands. ErrNotFound if the issuer never issued the serial.
 	Revoke(ctx context.Context, rev Revocation, event audit.Event) error
-	// Changes returns at most limit of the changes that Revoke made, those after an epoch: the first
+	// Release ends a hold at the given time, after [CheckRelease] allowed it: the certificate is good again.
+	// ErrNotFound if the issuer never issued the serial.
+	Release(ctx context.Context, issuer string, serial Serial, at time.Time, event audit.Event) error
+	// Changes returns at most limit of the changes that Revoke and Release made, those after an epoch: the first
 	// change of a store has epoch 1, each further one the next.
 	Changes(ctx context.Context, after uint64, limit int) ([]feed.Change, error)
 	// ChangeHead returns the epoch of the last change, and the hash of the list of all.
@@ -92,6 +95,9 @@ type StatusStore interface {
 	// the issuer, recorded together with the event before it is returned. The
 	// event gets the number as its attribute "number".
 	NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error)
+	// RaiseShards makes sure that the issuer's CRL has at least that many shards, and returns how many it
+	// has. The event is recorded if that changes anything.
+	RaiseShards(ctx context.Context, issuer string, atLeast int, event audit.Event) (int, error)
 	// Raise makes sure that nothing is used twice after an older copy of the store took
 	// the place of a newer one. A floor below what stands changes nothing.
 	Raise(ctx context.Context, floors Floors, event audit.Event) error
@@ -148,6 +154,7 @@ type Intent struct {
 	Party    string    `json:"party"`
 	NotAfter time.Time `json:"not_after"`
 	At       time.Time `json:"at"`
+	Shard    int       `json:"shard,omitempty"` // as in [Record]
 }
 
 // A Record is one certificate of the inventory.
@@ -164,6 +171,7 @@ type Record struct {
 	NotAfter   time.Time   `json:"not_after"`            //
 	Requester  string      `json:"requester"`            // on whose word: as in audit.Event.Actor
 	Protocol   string      `json:"protocol"`             // how it was asked: token, renew, local
+	Shard      int         `json:"shard,omitempty"`      // of the CRL, from 1, that its distribution point names; 0 for the full list
 	Revocation *Revocation `json:"revocation,omitempty"` // nil while it is good
 }
 
@@ -181,6 +189,7 @@ type Issuance struct {
 type Status struct {
 	Issued     bool        // an issuer of ours signed it, or an intent for it was closed
 	Revocation *Revocation // nil while it is good
+	Released   time.Time   // of what is good: when its last hold ended, whole seconds; zero if it had none
 }
 
 // A Filter selects certificates; empty members match everything. What is valid has Revoked

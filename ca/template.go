@@ -20,12 +20,12 @@ import (
 
 // lintCopy builds the certificate of a decision, signed with the throw-away key of the issuer.
 // Its TBS is what the issuer's key will sign, to the byte.
-func (a *Authority) lintCopy(d *policy.Decision, is *issuer, serial Serial) (*x509.Certificate, error) {
-	t, err := template(d, a.cfg.StatusURL)
+func (a *Authority) lintCopy(d *policy.Decision, is *issuer, intent Intent) (*x509.Certificate, error) {
+	t, err := template(d, a.cfg.StatusURL, intent.Shard)
 	if err != nil {
 		return nil, err
 	}
-	t.SerialNumber = serial.Int()
+	t.SerialNumber = intent.Serial.Int()
 	if t.SignatureAlgorithm, _, err = signatureAlgorithm(is.cert.PublicKey); err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (a *Authority) lintCopy(d *policy.Decision, is *issuer, serial Serial) (*x5
 }
 
 // template writes a decision as crypto/x509 wants it. Nothing in it comes from anywhere else.
-func template(d *policy.Decision, statusURL string) (*x509.Certificate, error) {
+func template(d *policy.Decision, statusURL string, shard int) (*x509.Certificate, error) {
 	subject, err := stdasn1.Marshal(d.Subject)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the subject: %w", err)
@@ -73,7 +73,7 @@ func template(d *policy.Decision, statusURL string) (*x509.Certificate, error) {
 	if d.StatusURLs {
 		t.OCSPServer = []string{statusURL + "/ocsp/" + d.IssuerName}
 		t.IssuingCertificateURL = []string{statusURL + "/ca/" + d.IssuerName + ".crt"}
-		t.CRLDistributionPoints = []string{statusURL + "/crl/" + d.IssuerName + ".crl"}
+		t.CRLDistributionPoints = []string{crlURL(statusURL, d.IssuerName, shard)}
 	}
 	if d.OCSPNoCheck { // RFC 6960 section 4.2.2.2.1
 		t.ExtraExtensions = append(t.ExtraExtensions, pkix.Extension{

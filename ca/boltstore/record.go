@@ -12,10 +12,13 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// recordForm starts a record, after two zero octets: then come serial and validity in seconds since 1970, the words with
-// their lengths before them, the hash of the key and the certificate. Records of layouts 1 and 2 start with the length of
-// a JSON object instead, which is never zero, and are read all the same.
-const recordForm = 1
+// recordForm starts a record, after two zero octets: then come serial and validity in seconds since 1970, the shard, the words with
+// their lengths before them, the hash of the key and the certificate. Records of layout 3 have recordPlain there, and no
+// shard; those of layouts 1 and 2 start with the length of a JSON object instead, which is never zero. They are read all the same.
+const (
+	recordForm  = 2
+	recordPlain = 1
+)
 
 // maxWord bounds each word of a record.
 const maxWord = 1<<16 - 1
@@ -30,6 +33,10 @@ func encodeRecord(r ca.Record) ([]byte, error) {
 	value = append(value, r.Serial[:]...)
 	value = binary.BigEndian.AppendUint64(value, uint64(from))
 	value = binary.BigEndian.AppendUint64(value, uint64(to))
+	if r.Shard < 0 || r.Shard > ca.MaxShards {
+		return nil, fmt.Errorf("certificate %s is in shard %d, want 0 to %d", r.Serial, r.Shard, ca.MaxShards)
+	}
+	value = binary.AppendUvarint(value, uint64(r.Shard))
 	for _, word := range []string{r.Issuer, r.Profile, r.Party, string(r.Role), r.Requester, r.Protocol} {
 		if len(word) > maxWord {
 			return nil, fmt.Errorf("certificate record has a word of %d octets, want at most %d", len(word), maxWord)
@@ -51,7 +58,7 @@ func parseRecord(value []byte) (record ca.Record, err error) {
 	if value[0] != 0 || value[1] != 0 {
 		return parseJSONRecord(value)
 	}
-	if value[2] != recordForm {
+	if value[2] != recordForm && value[2] != recordPlain {
 		return record, fmt.Errorf("certificate record of form %d, want %d", value[2], recordForm)
 	}
 	rest := value[3:]
@@ -62,6 +69,13 @@ func parseRecord(value []byte) (record ca.Record, err error) {
 	record.NotBefore = time.Unix(int64(binary.BigEndian.Uint64(rest)), 0).UTC()
 	record.NotAfter = time.Unix(int64(binary.BigEndian.Uint64(rest[8:])), 0).UTC()
 	rest = rest[16:]
+	if value[2] == recordForm {
+		shard, size := binary.Uvarint(rest)
+		if size <= 0 || shard > ca.MaxShards {
+			return record, errShortRecord
+		}
+		record.Shard, rest = int(shard), rest[size:]
+	}
 	var role string
 	for _, word := range []*string{&record.Issuer, &record.Profile, &record.Party, &role, &record.Requester, &record.Protocol} {
 		n, size := binary.Uvarint(rest)

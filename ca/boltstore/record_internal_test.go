@@ -16,12 +16,14 @@ func FuzzParseRecord(f *testing.F) {
 		Serial: ca.Serial{1, 2}, Issuer: "merchant", Profile: "merchant", Party: "shop1", Role: "merchant", SPKI: [32]byte{3}, DER: []byte{0x30, 0},
 		NotBefore: at, NotAfter: at.AddDate(0, 1, 0), Requester: "token:1", Protocol: "token",
 	}
-	for _, r := range []ca.Record{full, {NotBefore: at, NotAfter: at}} {
+	sharded := full
+	sharded.Shard = 300
+	for _, r := range []ca.Record{full, sharded, {NotBefore: at, NotAfter: at}} {
 		value, err := encodeRecord(r)
 		if err != nil {
 			f.Fatal(err)
 		}
-		if got, err := parseRecord(value); err != nil || !bytes.Equal(got.DER, r.DER) || got.Issuer != r.Issuer || !got.NotAfter.Equal(r.NotAfter) {
+		if got, err := parseRecord(value); err != nil || !bytes.Equal(got.DER, r.DER) || got.Issuer != r.Issuer || !got.NotAfter.Equal(r.NotAfter) || got.Shard != r.Shard {
 			f.Fatalf("got %+v, %v, want %+v", got, err, r)
 		}
 		f.Add(value)
@@ -41,6 +43,15 @@ func FuzzParseRecord(f *testing.F) {
 			t.Errorf("%x is read as %+v, written as %x and read as %+v, %v", value, r, again, s, err)
 		}
 	})
+}
+
+func TestARecordHasAShardThatExists(t *testing.T) {
+	t.Parallel()
+	for _, shard := range []int{-1, ca.MaxShards + 1} {
+		if _, err := encodeRecord(ca.Record{Shard: shard}); err == nil {
+			t.Errorf("shard %d: got nil, want a refusal", shard)
+		}
+	}
 }
 
 func TestARecordHasWholeSeconds(t *testing.T) {

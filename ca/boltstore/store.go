@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -17,7 +18,7 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "3"
+const schema = "4"
 
 // The buckets.
 var (
@@ -37,6 +38,8 @@ var (
 	bucketTokens  = []byte("tokens")       // id -> token
 	bucketEnds    = []byte("token-expiry") // not after, id of token
 	bucketCRL     = []byte("crl-numbers")  // issuer -> number
+	bucketHolds   = []byte("released")     // issuer, 0, serial of what is good again -> when its hold ended
+	bucketShards  = []byte("crl-shards")   // issuer -> number of shards
 	bucketChanges = []byte("changes")      // epoch -> hash of the list, change
 	bucketOutbox  = []byte("outbox")       // number -> message
 	bucketNoticed = []byte("noticed")      // target, 0, topic, 0, serial -> not after
@@ -48,7 +51,7 @@ var (
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
-		bucketOutbox, bucketNoticed, bucketChanges,
+		bucketOutbox, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
 		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
 	}
 )
@@ -101,7 +104,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 // if a process has it open for writing.
 func OpenReadOnly(path string) (*Store, error) {
 	db, err := boltlog.OpenReadOnly(path, schema)
-	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && (old.Got == schemaFirst || old.Got == schemaUpgrading) {
+	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain}, old.Got) {
 		return nil, fmt.Errorf("%w: the next payca serve upgrades the file", err)
 	}
 	if err != nil {

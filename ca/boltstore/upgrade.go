@@ -18,6 +18,7 @@ const (
 	schemaFirst     = "1"
 	schemaUpgrading = "1 to 2"
 	schemaJSON      = "2" // its records are read as they are
+	schemaPlain     = "3" // and so are its
 )
 
 // upgradeRows is how many rows one transaction of an upgrade gives their new keys.
@@ -29,7 +30,7 @@ var (
 	keyUpgrade  = []byte("upgraded")
 )
 
-// upgrade brings a file of an older version to this one. Version 2 had records in JSON; version 1 had those too, the
+// upgrade brings a file of an older version to this one. Version 3 had no shards in its records; version 2 had records in JSON; version 1 had those too, the
 // serial and party indexes without values, and no index by kind, expiry, name, revocation or end of a token.
 type upgrade struct{ logger *slog.Logger }
 
@@ -44,7 +45,7 @@ var upgraded = []struct {
 
 // step is one transaction: it gives the next rows their keys. The rows stay as they are.
 func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
-	if from == schemaJSON {
+	if from == schemaJSON || from == schemaPlain {
 		return schema, nil
 	}
 	if from != schemaFirst && from != schemaUpgrading {

@@ -21,15 +21,19 @@ import (
 	"github.com/payca/payca/ca/storetest"
 )
 
-// oldRecords are the records of a store as layouts 1 and 2 have them: by index, the length of a JSON object, that, the hash
-// of the key, the certificate.
-func oldRecords(t testing.TB, path string) map[uint64][]byte {
+// oldRecords are the records of a store as older layouts have them, by index: in 1 and 2 the length of a JSON object, that, the hash
+// of the key, the certificate; in 3 the form of today, but without a shard.
+func oldRecords(t testing.TB, path, version string) map[uint64][]byte {
 	t.Helper()
 	store := open(t, path, noSync)
 	old := map[uint64][]byte{}
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
 		wantOK(t, err)
 		r.Revocation = nil
+		if version == "3" {
+			old[r.Index] = plainRecord(r)
+			continue
+		}
 		header, err := json.Marshal(r)
 		wantOK(t, err)
 		value := append(binary.BigEndian.AppendUint16(nil, uint16(len(header))), header...)
@@ -39,17 +43,17 @@ func oldRecords(t testing.TB, path string) map[uint64][]byte {
 	return old
 }
 
-// makeOld writes the file again in the layout of version 1, or only its records as version 2 had them.
+// makeOld writes the file again in the layout of version 1, or only its records as a later version had them.
 func makeOld(t testing.TB, path, version string) {
 	t.Helper()
-	records := oldRecords(t, path)
+	records := oldRecords(t, path, version)
 	edit(t, path, func(tx *bbolt.Tx) error {
 		for index, value := range records {
 			if err := tx.Bucket([]byte("certificates")).Put(binary.BigEndian.AppendUint64(nil, index), value); err != nil {
 				return err
 			}
 		}
-		if version == "2" {
+		if version != "1" {
 			return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(version))
 		}
 		for _, name := range []string{"kinds", "kind-index", "expiry-index", "name-index", "revoked", "token-expiry"} {
@@ -127,7 +131,7 @@ func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 	t.Parallel()
 	path, want := oldFile(t, 4500, "1")
 	_, err := boltstore.OpenReadOnly(path)
-	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 3: the next payca serve upgrades the file") {
+	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 4: the next payca serve upgrades the file") {
 		t.Errorf("got %v, want it to say what upgrades the file", err)
 	}
 	var logged bytes.Buffer
@@ -174,10 +178,28 @@ func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 	wantOK(t, store.Close())
 }
 
-// A file of version 2 keeps its records as they are, and gets new ones in the form of today.
-func TestAFileOfVersion2IsReadAsItIs(t *testing.T) {
+// Files of versions 2 and 3 keep their records as they are, and get new ones in the form of today.
+func TestAFileOfALaterVersionIsReadAsItIs(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 1500, "2")
+	for _, version := range []string{"2", "3"} {
+		testReadAsItIs(t, version)
+	}
+}
+
+// plainRecord is a record in the form of layout 3.
+func plainRecord(r ca.Record) []byte {
+	value := append([]byte{0, 0, 1}, r.Serial[:]...)
+	value = binary.BigEndian.AppendUint64(value, uint64(r.NotBefore.Unix()))
+	value = binary.BigEndian.AppendUint64(value, uint64(r.NotAfter.Unix()))
+	for _, word := range []string{r.Issuer, r.Profile, r.Party, string(r.Role), r.Requester, r.Protocol} {
+		value = append(binary.AppendUvarint(value, uint64(len(word))), word...)
+	}
+	return append(append(value, r.SPKI[:]...), r.DER...)
+}
+
+func testReadAsItIs(t *testing.T, version string) {
+	t.Helper()
+	path, want := oldFile(t, 1500, version)
 	store := open(t, path, nil)
 	if got := inventory(t, store); got != want {
 		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))

@@ -100,6 +100,10 @@ func writes() []write {
 		}},
 		{"CloseIntent", func(ctx context.Context, s ca.Store) error { return s.CloseIntent(ctx, revocation(serial(3)), event) }},
 		{"Revoke", func(ctx context.Context, s ca.Store) error { return s.Revoke(ctx, revocation(serial(1)), event) }},
+		{"RaiseShards", func(ctx context.Context, s ca.Store) error {
+			_, err := s.RaiseShards(ctx, issuer, 1<<20, event)
+			return err
+		}},
 		{"Raise", func(ctx context.Context, s ca.Store) error { return s.Raise(ctx, ca.Floors{}, event) }},
 		{"NextCRLNumber", func(ctx context.Context, s ca.Store) error { _, err := s.NextCRLNumber(ctx, issuer, event); return err }},
 		{"AddParty", func(ctx context.Context, s ca.Store) error { return s.AddParty(ctx, policy.Party{ID: "bravo"}, event) }},

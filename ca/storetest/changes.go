@@ -10,7 +10,7 @@ import (
 )
 
 var changes = []sentence{
-	{"each revocation is a change, in order, under a hash of all", testChanges},
+	{"each revocation and release is a change, in order, under a hash of all", testChanges},
 	{"changes that many make at a time have epochs without gaps", func(t *testing.T, w *world) {
 		const n = 40
 		must(t, together(n, func(int) error {
@@ -58,17 +58,21 @@ func testChanges(t *testing.T, w *world) {
 	if err := revoke(first, ca.Superseded); err == nil {
 		t.Error("the same revocation again: got nil, want a refusal")
 	}
+	must(t, w.Release(t.Context(), second.Issuer, second.Serial, revocationOf(second, ca.CertificateHold).At, event(audit.CertificateFreed, second.Serial)))
+	if err := w.Release(t.Context(), second.Issuer, second.Serial, epoch, event(audit.CertificateFreed, second.Serial)); err == nil {
+		t.Error("the same release again: got nil, want a refusal")
+	}
 	must(t, revoke(second, ca.KeyCompromise))
-	list := w.wantChanges(t, 3)
+	list := w.wantChanges(t, 4)
 	var states []feed.State
-	for i, r := range []ca.Record{first, second, second} {
+	for i, r := range []ca.Record{first, second, second, second} {
 		c := list[i]
 		states = append(states, c.State)
 		if c.Serial != r.Serial.Int().Text(16) || c.Issuer != r.Issuer || !c.At.Equal(revocationOf(r, ca.Superseded).At) {
 			t.Errorf("change %d is %+v, want one of %s", i+1, c, r.Serial)
 		}
 	}
-	if want := []feed.State{feed.Revoked, feed.Held, feed.Revoked}; !slices.Equal(states, want) || list[2].Reason != int(ca.KeyCompromise) {
-		t.Errorf("got %v, last for reason %d, want %v", states, list[2].Reason, want)
+	if want := []feed.State{feed.Revoked, feed.Held, feed.Released, feed.Revoked}; !slices.Equal(states, want) || list[3].Reason != int(ca.KeyCompromise) {
+		t.Errorf("got %v, last for reason %d, want %v", states, list[3].Reason, want)
 	}
 }

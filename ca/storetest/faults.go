@@ -88,6 +88,18 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		},
 		func(ctx context.Context) error {
 			rev := closing(in(0))
+			rev.Reason = ca.CertificateHold
+			return w.Revoke(ctx, rev, event(audit.CertificateRevoked, serials[0]))
+		},
+		func(ctx context.Context) error {
+			return w.Release(ctx, payment, serials[0], epoch, event(audit.CertificateFreed, serials[0]))
+		},
+		func(ctx context.Context) error {
+			_, err := w.RaiseShards(ctx, payment, 8, audit.Event{Time: epoch, Kind: audit.CRLShards})
+			return err
+		},
+		func(ctx context.Context) error {
+			rev := closing(in(0))
 			rev.Reason = ca.Superseded
 			return w.Revoke(ctx, rev, event(audit.CertificateRevoked, serials[0]))
 		},

@@ -66,6 +66,8 @@ var status = []sentence{
 			t.Errorf("got %d revocations, want 1", won.Load())
 		}
 	}},
+	{"only a hold is released, and what was released is good since then", testRelease},
+	{"the number of shards never falls, each issuer's by itself", testShards},
 	{"an issuer's revocations ascend by serial", testRevocations},
 	{"what was raised stays raised, and what stands higher stays", testRaise},
 	{"tokens that nobody used end where they are told", testRaiseTokens},

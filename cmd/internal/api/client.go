@@ -79,6 +79,20 @@ func (c *Client) Revoke(ctx context.Context, req RevocationRequest) (RevocationR
 	return out, err
 }
 
+// Release ends holds; see [Selection].
+func (c *Client) Release(ctx context.Context, req Selection) (ReleaseReply, error) {
+	var out ReleaseReply
+	err := c.call(ctx, http.MethodPost, "/v1/releases", req, &out)
+	return out, err
+}
+
+// Lists asks which CRLs are served.
+func (c *Client) Lists(ctx context.Context) (ListsReply, error) {
+	var out ListsReply
+	err := c.call(ctx, http.MethodGet, "/v1/crls", nil, &out)
+	return out, err
+}
+
 // Health asks how the CA is.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	var out Health

@@ -14,6 +14,7 @@ import (
 func MapError(err error) *problem.Error {
 	var used *ca.TokenUsedError
 	var revoked *ca.RevokedError
+	var free *ca.NotHeldError
 	var outside *audit.RangeError
 	switch {
 	case errors.As(err, &outside):
@@ -22,6 +23,8 @@ func MapError(err error) *problem.Error {
 		return &problem.Error{Status: http.StatusForbidden, Name: "token-used", Detail: used.Error(), Err: err}
 	case errors.As(err, &revoked):
 		return &problem.Error{Status: http.StatusConflict, Name: "already-revoked", Detail: revoked.Error(), Err: err}
+	case errors.As(err, &free):
+		return &problem.Error{Status: http.StatusConflict, Name: "not-held", Detail: free.Error(), Err: err}
 	case errors.Is(err, ca.ErrNotFound):
 		return &problem.Error{Status: http.StatusNotFound, Name: "not-found", Detail: err.Error(), Err: err}
 	case errors.Is(err, ca.ErrExists):

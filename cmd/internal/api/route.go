@@ -27,6 +27,8 @@ func routes() []route {
 		{"GET /v1/certificates", (*api).listCertificates},
 		{"GET /v1/certificates/{serial}", (*api).showCertificate},
 		{"POST /v1/revocations", (*api).revoke},
+		{"POST /v1/releases", (*api).release},
+		{"GET /v1/crls", (*api).listCRLs},
 		{"GET /v1/requests", (*api).listRequests},
 		{"POST /v1/requests", (*api).propose},
 		{"GET /v1/requests/{id}", (*api).showRequest},

@@ -14,7 +14,8 @@ import (
 // more than a directory with files: it must hold the example to the letter.
 var elsewhere = map[string]string{
 	"payca init": "network.txtar", "payca serve": "network.txtar", "payca enroll": "network.txtar", "payca renew": "network.txtar",
-	"payca revoke": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
+	"payca revoke": "network.txtar", "payca hold": "network.txtar", "payca release": "network.txtar",
+	"payca export status": "network.txtar", "payca ceremony crl": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
 	"payca party add": "network.txtar", "payca party list": "network.txtar", "payca party show": "network.txtar",
 	"payca token create": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar", "payca report expiring": "network.txtar", "payca report pci": "network.txtar",
 	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",

@@ -91,6 +91,8 @@ func hintFor(p *problem.Problem) string {
 	switch p.Name() {
 	case "token-used", "token-time", "token-key", "token-signature":
 		return "ask for a new one: payca token create PARTY"
+	case "several-certificates":
+		return "change them all: --all"
 	case "exists":
 		return "payca party show ID shows it"
 	case "wrong-role":

@@ -96,10 +96,10 @@ Exit codes: 0 done or nothing to do, 1 failure, 2 usage, 3 due for renewal,
 	a.addGlobalFlags(root.PersistentFlags())
 	root.AddCommand(
 		newInitCommand(a), newServeCommand(a), newDemoCommand(a),
-		newEnrollCommand(a), newRenewCommand(a), newRevokeCommand(a),
+		newEnrollCommand(a), newRenewCommand(a), newRevokeCommand(a), newHoldCommand(a), newReleaseCommand(a),
 		newStatusCommand(a), newVerifyCommand(a),
 		newPartyCommand(a), newTokenCommand(a), newCertCommand(a), newReportCommand(a), newAuditCommand(a), newPolicyCommand(a),
-		newBackupCommand(a), newRestoreCommand(a), newRecoverCommand(a), newBenchCommand(a),
+		newExportCommand(a), newCeremonyCommand(a), newBackupCommand(a), newRestoreCommand(a), newRecoverCommand(a), newBenchCommand(a),
 		newAgentCommand(a), newPayCommand(a), newSellCommand(a), newTraceCommand(a),
 		a.inspectCommand(), a.configCommand(), a.versionCommand(),
 	)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"syscall"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 )
@@ -56,7 +58,10 @@ func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 func explainOpen(err error, dir string) error {
 	var locked *boltstore.LockedError
 	var restored *network.RestoredError
+	var older *status.NumberError
 	switch {
+	case errors.As(err, &older):
+		return fail(ExitFailure, err, fmt.Sprintf("payca recover --crl-floor %d --log-floor N raises the numbers after an older store was put back; payca recover --help says more", older.Published))
 	case errors.As(err, &restored):
 		return fail(ExitFailure, err, "payca recover --crl-floor N --log-floor N, or --no-newer if nothing happened after the backup; payca recover --help says more")
 	case errors.Is(err, network.ErrNoNetwork):

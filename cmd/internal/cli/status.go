@@ -97,6 +97,9 @@ func (a *app) overview(cmd *cobra.Command) error {
 	if err == nil && caErr == nil && due {
 		return fail(ExitDue, errors.New("a certificate is due for renewal"), "payca renew")
 	}
+	if err == nil && caErr == nil && view.CA != nil && len(view.CA.Alarms) > 0 {
+		return fail(ExitFailure, fmt.Errorf("the CA raises %d alarms, want none", len(view.CA.Alarms)), "docs/operations.md says what each means")
+	}
 	return errors.Join(err, caErr)
 }
 
@@ -113,11 +116,11 @@ func dueText(v identityView) string {
 func printHealth(w io.Writer, h api.Health) {
 	fmt.Fprintf(w, "%s is serving\n", h.Network)
 	for _, is := range h.Issuers {
-		fmt.Fprintf(w, "  %-9s until %s  OCSP signer until %s  CRL %d of %s\n", is.Name, is.NotAfter.Format("2006-01-02"),
-			is.OCSPSigner.Format("2006-01-02"), is.CRLNumber, is.CRLUpdated.Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(w, "  %-9s until %s  OCSP signer until %s  CRL %d of %s, %d revoked, %d shards\n", is.Name, is.NotAfter.Format("2006-01-02"),
+			is.OCSPSigner.Format("2006-01-02"), is.CRLNumber, is.CRLUpdated.Format("2006-01-02 15:04:05"), is.Revoked, is.CRLShards)
 	}
 	for _, alarm := range h.Alarms {
-		fmt.Fprintf(w, "  ALARM: %s\n", alarm)
+		fmt.Fprintf(w, "  ALARM  %s  %s: %s\n", alarm.Name, alarm.About, alarm.Detail)
 	}
 	for _, s := range h.Sinks {
 		fmt.Fprintf(w, "  audit sink %s: %d events delivered", s.Name, s.Delivered)

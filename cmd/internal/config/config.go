@@ -82,8 +82,16 @@ type OCSP struct {
 type CRL struct {
 	// Validity is the time from thisUpdate to nextUpdate of a list.
 	Validity policy.Duration `yaml:"validity"`
-	// Interval is the longest time between two lists; a revocation publishes a new one at once.
+	// Interval is the longest time between two lists; a revocation publishes a new one within a second.
 	Interval policy.Duration `yaml:"interval"`
+	// Shards is over how many parts of its CRL each issuing CA spreads new certificates; 0 has them name the full list. A certificate names its part for life, so a part that exists stays.
+	Shards int `yaml:"shards"`
+	// ShardsOf is another number of parts for some issuing CAs, as in {consumer 128}.
+	ShardsOf map[string]int `yaml:"shards_of"`
+	// ShardBudget is the size in octets above which a part raises an alarm.
+	ShardBudget int64 `yaml:"shard_budget"`
+	// RootAlarm is how long before its end the CRL of the root raises an alarm.
+	RootAlarm policy.Duration `yaml:"root_alarm"`
 }
 
 // Audit is where the events of the audit log go.
@@ -147,7 +155,7 @@ func Default(network string) Config {
 		Profiles:    []policy.ProfileConfig{},
 		Rules:       []policy.RuleConfig{},
 		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute), ResponderID: "key", SHA1: true, Retention: policy.Duration(3 * 366 * 24 * time.Hour)},
-		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
+		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour), Shards: 16, ShardsOf: map[string]int{}, ShardBudget: 512 << 10, RootAlarm: policy.Duration(60 * 24 * time.Hour)},
 		Audit:       Audit{Sinks: []Sink{}},
 		Notices: Notices{
 			Expiring: []policy.Duration{policy.Duration(7 * 24 * time.Hour), policy.Duration(24 * time.Hour)},

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/policy"
 )
 
@@ -50,6 +52,13 @@ func (c *Config) Validate() error {
 	check("ocsp.retention", checkRange(c.OCSP.Retention, 0, 20*366*24*time.Hour))
 	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
 	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	check("crl.shards", checkNumber(int64(c.CRL.Shards), 0, ca.MaxShards))
+	for _, name := range slices.Sorted(maps.Keys(c.CRL.ShardsOf)) {
+		check("crl.shards_of", checkWord(name, policy.CAs()...))
+		check("crl.shards_of."+name, checkNumber(int64(c.CRL.ShardsOf[name]), 0, ca.MaxShards))
+	}
+	check("crl.shard_budget", checkNumber(c.CRL.ShardBudget, 1<<10, 64<<20))
+	check("crl.root_alarm", checkRange(c.CRL.RootAlarm, 24*time.Hour, 365*24*time.Hour))
 	checkNotices(check, c.Notices)
 	for i, s := range c.Audit.Sinks {
 		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
@@ -94,6 +103,13 @@ func checkPath(path string) error {
 func checkRange(d policy.Duration, low, high time.Duration) error {
 	if t := time.Duration(d); t < low || t > high {
 		return fmt.Errorf("%s, want %s to %s", d, policy.Duration(low), policy.Duration(high))
+	}
+	return nil
+}
+
+func checkNumber(n, low, high int64) error {
+	if n < low || n > high {
+		return fmt.Errorf("%d, want %d to %d", n, low, high)
 	}
 	return nil
 }

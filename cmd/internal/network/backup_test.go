@@ -306,7 +306,7 @@ func TestRecoverTakesTheLastCRLOver(t *testing.T) {
 		serial, err := ca.SerialOf(credential.Leaf().SerialNumber)
 		must(t, err)
 		serials = append(serials, serial)
-		_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Serial: serial.String(), Reason: "superseded"})
+		_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Serial: serial.String(), All: true}, Reason: "superseded"})
 		must(t, err)
 	}
 	block, _ := pem.Decode([]byte(r.download(t, "/crl/merchant.crl", "X509 CRL")))

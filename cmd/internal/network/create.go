@@ -24,9 +24,9 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// rootCRLValidity is for how long the root CRL of the ceremony holds. The root
+// RootCRLValidity is for how long a root CRL holds unless something else is said. The root
 // key is offline, so a new one takes a ceremony.
-const rootCRLValidity = 365 * 24 * time.Hour
+const RootCRLValidity = 365 * 24 * time.Hour
 
 // CreateConfig says what [Create] makes.
 type CreateConfig struct {
@@ -156,7 +156,7 @@ func writeCeremony(files layout, ring *ca.Keyring, ceremony *ca.Ceremony, now ti
 			return err
 		}
 	}
-	der, err := status.RootCRL(ceremony, 1, now, rootCRLValidity)
+	der, err := status.RootCRL(ceremony, status.RootList{Number: 1, Now: now, Validity: RootCRLValidity})
 	if err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func checkIssueAsksWhoCalls(t *testing.T, r *running) {
 	if status, name := r.request(t, gateway.TLS(), http.MethodPost, "/v1/issue", "application/json", []byte(`{"profile":"a","profile":"b","csr":""}`)); status != 400 || name != "bad-json" {
 		t.Errorf("a member twice: got %d %s", status, name)
 	}
-	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Serial: gateway.Leaf().SerialNumber.Text(16), Reason: "superseded"})
+	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Serial: gateway.Leaf().SerialNumber.Text(16), All: true}, Reason: "superseded"})
 	must(t, err)
 	if status, name := post(gateway.TLS()); status != 403 || name != "certificate-revoked" {
 		t.Errorf("with a revoked certificate: got %d %s", status, name)
@@ -246,7 +246,7 @@ func checkTheDirectoryFindsEveryCertificateByItsThumbprint(t *testing.T, r *runn
 			}
 		}
 	}
-	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Serial: reply.Serial, Reason: "superseded"})
+	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Serial: reply.Serial, All: true}, Reason: "superseded"})
 	must(t, err)
 	if _, err := enroll.FetchCertificate(t.Context(), http.DefaultClient, r.status, enroll.Thumbprint(encryption[0])); err != nil {
 		t.Errorf("a revoked certificate: got %v, want it all the same", err)

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/payca/payca/ca"
@@ -62,4 +63,10 @@ func (n *Network) IssueAndRevoke(ctx context.Context, party string) (serial, iss
 }
 
 // Alarm is what is wrong with the status service.
-func (n *Network) Alarm() error { return n.status.Health() }
+func (n *Network) Alarm() error {
+	var errs []error
+	for _, alarm := range n.status.Alarms() {
+		errs = append(errs, errors.New(alarm.Detail))
+	}
+	return errors.Join(errs...)
+}

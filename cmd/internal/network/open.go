@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -89,10 +90,6 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	rootCRL, err := os.ReadFile(files.path("root.crl"))
-	if err != nil {
-		return nil, err
-	}
 	linter, err := lint.New()
 	if err != nil {
 		return nil, err
@@ -111,20 +108,31 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	}
 	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
-		Store: store, Root: keys.root, RootCRL: rootCRL, OCSP: ocspOptions(cfg.config.OCSP),
-		Feed: status.FeedOptions{Key: statusKey, Origin: cfg.config.Network + "/status"}, CRLValidity: time.Duration(cfg.config.CRL.Validity),
-		CRLInterval: time.Duration(cfg.config.CRL.Interval), Now: cfg.now, Logger: cfg.logger,
+		Store: store, Root: keys.root, RootCRL: func() ([]byte, error) { return os.ReadFile(files.path("root.crl")) }, Dir: files.path("crl"),
+		OCSP: ocspOptions(cfg.config.OCSP), Feed: status.FeedOptions{Key: statusKey, Origin: cfg.config.Network + "/status"},
+		CRLValidity: time.Duration(cfg.config.CRL.Validity), CRLInterval: time.Duration(cfg.config.CRL.Interval),
+		ShardBudget: cfg.config.CRL.ShardBudget, RootAlarm: time.Duration(cfg.config.CRL.RootAlarm), Now: cfg.now, Logger: cfg.logger,
 	})
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
 			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles,
-			Store: store, Linter: linter, StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Now: cfg.now, Logger: cfg.logger,
+			Store: store, Linter: linter, StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return c, nil
+}
+
+// shards is over how many parts of its CRL each issuing CA spreads new certificates.
+func shards(c config.CRL) map[string]int {
+	n := map[string]int{}
+	for _, name := range policy.CAs() {
+		n[name] = c.Shards
+	}
+	maps.Copy(n, c.ShardsOf)
+	return n
 }
 
 func ocspOptions(c config.OCSP) status.OCSPOptions {

@@ -119,7 +119,7 @@ func (r *recovery) plan() error {
 			return fmt.Errorf("certificate %x of %q was not issued by this network", leaf.SerialNumber, leaf.Subject)
 		}
 		r.revoke = append(r.revoke, ca.Revocation{
-			Serial: serial, Issuer: issuer, Reason: ca.Unspecified, At: r.now, NotAfter: leaf.NotAfter, By: "local",
+			Serial: serial, Issuer: issuer, Reason: ca.Unspecified, At: r.now, NotAfter: leaf.NotAfter, By: "local", Shard: ca.AnyShard,
 		})
 	}
 	for i, der := range r.CRLs {
@@ -140,6 +140,9 @@ func (r *recovery) planCRL(der []byte) error {
 	if name == "" {
 		return errors.New("it was not signed by an issuing CA of this network")
 	}
+	if list.Delta {
+		return errors.New("it is a delta list, want the full one or a shard")
+	}
 	if list.Number > maxCRLFloor {
 		return fmt.Errorf("it has number %d, want at most %d", list.Number, uint64(maxCRLFloor))
 	}
@@ -152,7 +155,7 @@ func (r *recovery) planCRL(der []byte) error {
 		r.revoke = append(r.revoke, ca.Revocation{
 			Serial: serial, Issuer: name, Reason: ca.Reason(entry.Reason), At: entry.At.UTC(),
 			NotAfter: certificate.NotAfter, // the CRL does not say; no leaf outlives its issuer
-			By:       "local",
+			By:       "local", Shard: ca.AnyShard,
 		})
 	}
 	return nil
