@@ -64,7 +64,7 @@ func (a *Authority) draft(d *policy.Decision, is *issuer) (*x509.Certificate, er
 	if err != nil {
 		return nil, err
 	}
-	draft, err := a.lintCopy(d, is, serial)
+	draft, err := a.lintCopy(d, is, Intent{Serial: serial, Shard: a.shardFor(d, serial)})
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func newMemStore() *memStore {
 	return &memStore{
 		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{}, byKey: map[[32]byte][]int{},
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
-		asked: asked{pins: map[string]ca.Pin{}},
+		asked:  asked{pins: map[string]ca.Pin{}},
 		shards: map[string]int{}, free: map[ca.Serial]time.Time{},
 	}
 }
