@@ -201,10 +201,14 @@ func (a *api) actor(r *http.Request) string {
 	return ""
 }
 
-// needsMany says whether what an operator does to so many certificates at once needs approval.
-func (a *api) needsMany(r *http.Request, kind string, n int, peer *policy.Peer, party string) (bool, error) {
-	if peer.Identity.Party == party || n < a.cfg.Many {
+// ask files a request for what an operator does to so many certificates at once, if that needs approval; then it waits. What a
+// party does to its own needs none.
+func (a *api) ask(r *http.Request, ask ca.Ask, certificates int) (waits bool, err error) {
+	if ask.By.Role != policy.Operator || certificates < a.cfg.Many {
 		return false, nil
 	}
-	return a.cfg.Authority.NeedsApproval(r.Context(), kind)
+	if waits, err = a.cfg.Authority.NeedsApproval(r.Context(), ask.Kind); !waits || err != nil {
+		return false, err
+	}
+	return true, a.cfg.Authority.File(r.Context(), ask)
 }
