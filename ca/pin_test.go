@@ -45,7 +45,7 @@ func TestAPolicyIsPutInForceOnlyWhenItWasApproved(t *testing.T) {
 	}
 	must(c.put(ca.AskPolicy, file{"first"}))
 	must(c.put(ca.AskPolicy, file{"without approvals"}))
-	c.cfg.Approvals.Policy = &policy.ApprovalConfig{K: 2, Of: 3}
+	c.cfg.Approvals.Policy = &policy.ApprovalConfig{K: 2, Of: 3, By: policy.ByOperators}
 	c.open()
 	must(c.put(ca.AskPolicy, file{"with approvals"})) // the one before asks for none
 
@@ -82,7 +82,7 @@ func TestAPolicyIsPutInForceOnlyWhenItWasApproved(t *testing.T) {
 func TestOtherIssuersArePutInForceOnlyWhenTheyWereApproved(t *testing.T) {
 	t.Parallel()
 	c := newCouncil(t)
-	c.cfg.Approvals.Issuers = &policy.ApprovalConfig{K: 1, Of: 3}
+	c.cfg.Approvals.Issuers = &policy.ApprovalConfig{K: 1, Of: 3, By: policy.ByOperators}
 	c.open()
 	for kind, what := range map[string]any{ca.AskPolicy: file{"p"}, ca.AskIssuers: map[string]string{"merchant": "aa"}} {
 		if err := c.put(kind, what); err != nil {
@@ -105,7 +105,7 @@ func TestOtherIssuersArePutInForceOnlyWhenTheyWereApproved(t *testing.T) {
 // What needs approval and what its rule cannot be fulfilled by is refused: CASES 63, k = 0, negative, and above the number of approvers.
 func TestCase63ARuleThatCannotBeFulfilledApprovesNothing(t *testing.T) {
 	t.Parallel()
-	for _, rule := range []policy.ApprovalConfig{{K: 0, Of: 3}, {K: -1, Of: 3}, {K: 4, Of: 3}, {K: 1, Of: 0}, {K: 1, Of: 1, By: "anybody"}, {}} {
+	for _, rule := range []policy.ApprovalConfig{{K: 0, Of: 3, By: "operators"}, {K: -1, Of: 3, By: "operators"}, {K: 4, Of: 3, By: "operators"}, {K: 1, Of: 0, By: "operators"}, {K: 1, Of: 1}, {K: 1, Of: 1, By: "anybody"}, {}} {
 		c := newCouncil(t)
 		c.cfg.Approvals.Issuers = &rule
 		c.open()

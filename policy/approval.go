@@ -93,11 +93,8 @@ func (a Approval) String() string {
 	return strconv.Itoa(a.K) + " of " + strconv.Itoa(a.Of) + " " + strings.Join(a.By, ", ")
 }
 
-// Approval returns the rule. Without a By it is operators.
+// Approval returns the rule.
 func (c ApprovalConfig) Approval() Approval {
-	if c.By == "" {
-		c.By = ByOperators
-	}
 	return Approval{K: c.K, Of: c.Of, By: []string{c.By}}
 }
 
@@ -197,7 +194,7 @@ func (c ApprovalConfig) faults() []fault {
 	case c.Of < c.K || c.Of > maxApprovers:
 		faults = append(faults, fault{"of", fmt.Sprintf("of %d: want %d (k) to %d", c.Of, c.K, maxApprovers)})
 	}
-	if by := c.Approval().By[0]; by != ByOperators && by != ByBank {
+	if c.By != ByOperators && c.By != ByBank {
 		faults = append(faults, fault{"by", fmt.Sprintf("by %s: want operators or bank", quote(c.By))})
 	}
 	return faults
