@@ -121,7 +121,7 @@ func (a *Authority) revocationOf(req StateRequest, reason Reason, cause string) 
 
 func (a *Authority) releaseOf(req StateRequest) func(context.Context, Record) error {
 	return func(ctx context.Context, rec Record) error {
-		err := a.Release(ctx, ReleaseRequest{Serial: rec.Serial, By: req.By, From: req.From})
+		err := a.Release(ctx, ReleaseRequest{Serial: rec.Serial, By: req.By, From: req.From, resumes: true})
 		_, good := errors.AsType[*NotHeldError](err)
 		_, final := errors.AsType[*RevokedError](err)
 		if good || final {

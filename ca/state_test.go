@@ -58,6 +58,8 @@ func TestAPartyIsSuspendedResumedAndClosed(t *testing.T) {
 	_, err = w.ca.Renew(t.Context(), certs[0].Leaf, ca.Request{CSR: csr(t, key), Requester: "local", Protocol: "renew"})
 	wantRule(t, err, "renew-revoked")
 	w.mustState("shop1", policy.Suspended, 0)
+	wantRule(t, w.ca.Release(t.Context(), ca.ReleaseRequest{Serial: certs[0].Record.Serial, By: "local"}), "release-suspended")
+	w.wantStatus("suspended", certs[0], "certificateHold")
 
 	w.mustState("shop1", policy.Active, 3)
 	for what, want := range map[*ca.Certificate]string{

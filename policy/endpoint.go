@@ -88,9 +88,7 @@ func nearestEndpoints(pattern string, exist []Endpoint) string {
 	for _, e := range exist {
 		m, p, _ := strings.Cut(e.Pattern, " ")
 		switch {
-		case p == path || method == e.Pattern || pattern == p:
-			near = append(near, e.Pattern)
-		case m == method && strings.HasPrefix(p, strings.TrimRight(path, "/s")):
+		case p == path || pattern == p, m == method && common(p, path) >= min(len(path), len("/v1/")+3):
 			near = append(near, e.Pattern)
 		default:
 			rest = append(rest, e.Pattern)
@@ -100,6 +98,14 @@ func nearestEndpoints(pattern string, exist []Endpoint) string {
 		near = rest
 	}
 	return strings.Join(near, ", ")
+}
+
+// common is how many letters two texts begin with together.
+func common(a, b string) (n int) {
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // Authorize says whether an identity may call the endpoint. The error is a *[Violation] with the rule "authorized-role".

@@ -34,8 +34,9 @@ type RevocationRequest struct {
 // A RevocationReply says what was revoked and in which CRLs it stands.
 type RevocationReply struct {
 	Revoked []ca.Revocation   `json:"revoked"`
-	Already int               `json:"already"` // certificates for which what stands is stronger
-	CRLs    map[string]uint64 `json:"crls"`    // number of the CRLs that list them, by issuer
+	Already int               `json:"already"`           // certificates for which what stands is stronger
+	CRLs    map[string]uint64 `json:"crls"`              // number of the CRLs that list them, by issuer
+	Pending *ca.RequestView   `json:"pending,omitempty"` // nothing was revoked: it waits for approvers
 }
 
 // A ReleaseReply says which holds ended, and in which CRLs that stands.

@@ -17,7 +17,8 @@ type StateRequest struct {
 // A StateReply says what became of a party, and in which CRLs it stands.
 type StateReply struct {
 	ca.StateChange
-	CRLs map[string]uint64 `json:"crls"` // number of the CRLs, by issuer
+	CRLs    map[string]uint64 `json:"crls"`              // number of the CRLs, by issuer
+	Pending *ca.RequestView   `json:"pending,omitempty"` // nothing was changed: it waits for approvers
 }
 
 // setState: POST /v1/parties/{id}/state. When it answers, OCSP and the CRLs named say so.
