@@ -245,7 +245,11 @@ func (o *voteOptions) print(w io.Writer, answer api.VoteReply) {
 	if !o.approve {
 		verb = "Rejected"
 	}
-	fmt.Fprintf(w, "%s %s of %s: ", verb, answer.Request.Kind, orNone(answer.Request.Party))
+	of := answer.Request.Kind
+	if answer.Request.Party != "" {
+		of += " of " + answer.Request.Party
+	}
+	fmt.Fprintf(w, "%s %s: ", verb, of)
 	switch {
 	case answer.Revocation != nil:
 		printChange(w, "revoked", answer.Request.Party, len(answer.Revocation.Revoked), answer.Revocation.CRLs)
