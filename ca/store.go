@@ -197,6 +197,7 @@ type Status struct {
 type Filter struct {
 	Party, Issuer, Profile string
 	Role                   policy.Role
+	Kind                   string    // what the key is for, as [CertificateKind] says
 	SPKI                   *[32]byte // SHA-256 of the SubjectPublicKeyInfo
 	SAN                    string    // one of its alternative names, as [CanonicalName] writes it
 	Revoked                *bool     // only revoked, or only not revoked

@@ -92,6 +92,16 @@ func TestCRLsAreReadByTheStandardLibraryAndByUs(t *testing.T) {
 				if err := ours.CheckSignatureFrom(ca.cert); err != nil {
 					t.Error(err)
 				}
+				scanned := 0
+				info, err := ocsp.ScanCRL(bytes.NewReader(der), ca.cert, func(ocsp.Entry) error { scanned++; return nil })
+				if err != nil || scanned != len(list) || info.Number != 1<<40 {
+					t.Errorf("as a stream: got %d entries of number %d, %v, want %d", scanned, info.Number, err, len(list))
+				}
+				forged := bytes.Clone(der)
+				forged[len(forged)-1] ^= 1
+				if _, err := ocsp.ScanCRL(bytes.NewReader(forged), ca.cert, func(ocsp.Entry) error { return nil }); err == nil {
+					t.Error("as a stream: a forged signature was believed")
+				}
 				if theirs.Number.Uint64() != 1<<40 || ours.Number != 1<<40 || !bytes.Equal(theirs.AuthorityKeyId, ca.cert.SubjectKeyId) {
 					t.Errorf("got numbers %v and %d, want %d", theirs.Number, ours.Number, uint64(1)<<40)
 				}

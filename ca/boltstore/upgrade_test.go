@@ -53,6 +53,11 @@ func makeOld(t testing.TB, path, version string) {
 				return err
 			}
 		}
+		if version == "2" {
+			if err := withoutUses(tx); err != nil {
+				return err
+			}
+		}
 		if version != "1" {
 			return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(version))
 		}
@@ -79,6 +84,23 @@ func makeOld(t testing.TB, path, version string) {
 	})
 }
 
+// withoutUses names kinds as version 2 did, and forgets where messages are.
+func withoutUses(tx *bbolt.Tx) error {
+	kinds, old := tx.Bucket([]byte("kinds")), map[string][]byte{}
+	if err := kinds.ForEach(func(key, value []byte) error {
+		old[string(key)] = bytes.Clone(value)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for key, value := range old {
+		if err := errors.Join(kinds.Delete([]byte(key)), kinds.Put([]byte(key[:strings.LastIndex(key, "\x00")]), value)); err != nil {
+			return err
+		}
+	}
+	return tx.DeleteBucket([]byte("outbox-states"))
+}
+
 // oldFile makes a file of version 1 with n certificates, every seventh revoked, and what fill makes.
 func oldFile(t testing.TB, n int, version string) (path, dump string) {
 	t.Helper()
@@ -86,6 +108,8 @@ func oldFile(t testing.TB, n int, version string) (path, dump string) {
 	store := open(t, path, noSync)
 	fill(t, store)
 	wantOK(t, store.CloseIntent(t.Context(), revocation(serial(3)), audit.Event{Time: epoch, Kind: audit.IntentClosed}))
+	_, err := store.AddMessage(t.Context(), ca.Message{Target: "mail", Topic: "ends", State: ca.MessageWaiting, Changed: epoch, Items: []ca.MessageItem{{Serial: serial(1), NotAfter: epoch}}})
+	wantOK(t, err)
 	wantOK(t, bulk.Load(t.Context(), store, n, 512))
 	count := 0
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
@@ -111,6 +135,8 @@ func inventory(t testing.TB, store ca.Store) string {
 		{},
 		{ByExpiry: true},
 		{Revoked: &yes},
+		{Kind: ca.KindServer},
+		{Kind: ca.KindClient},
 		{Party: "party-17"},
 		{Role: "consumer"},
 		{Issuer: "merchant"},

@@ -22,6 +22,8 @@ const (
 	// shards and delta are always made.
 	fullAtOnce = 20_000
 	fullPause  = time.Minute
+	// retryPause is how long [Service.Run] waits after lists could not be made: each attempt takes a number.
+	retryPause = 30 * time.Second
 )
 
 // An issuer is what the service keeps for one issuing CA.
@@ -47,8 +49,8 @@ type issuer struct {
 
 // A failure is why lists could not be made.
 type failure struct {
-	since time.Time
-	err   error
+	since, last time.Time // by the clock of the service, and of the machine
+	err         error
 }
 
 // ask notes a change of a certificate.
@@ -157,7 +159,7 @@ func (s *Service) round(ctx context.Context, is *issuer) error {
 	if before := is.failure.Load(); before != nil {
 		since = before.since
 	}
-	is.failure.Store(&failure{since: since, err: err})
+	is.failure.Store(&failure{since: since, last: time.Now(), err: err})
 	return fmt.Errorf("publishing CRLs of %s: %w", is.name, err)
 }
 

@@ -185,9 +185,12 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // refreshLists publishes the lists that lack something or are due, and the root's. What fails becomes an alarm, and is tried
-// again the next second.
+// again after retryPause.
 func (s *Service) refreshLists(ctx context.Context) {
 	for _, name := range s.order {
+		if f := s.issuers[name].failure.Load(); f != nil && time.Since(f.last) < retryPause {
+			continue
+		}
 		_, _ = s.Publish(ctx, name) // the issuer keeps the failure
 	}
 	err := s.loadRootCRL(ctx)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
@@ -68,7 +69,7 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		intent.Serial = serials[i]
 		return intent
 	}
-	return []func(ctx context.Context) error{
+	return append([]func(ctx context.Context) error{
 		func(ctx context.Context) error {
 			return w.AddParty(ctx, party("acme"), audit.Event{Time: epoch, Kind: audit.PartyAdded})
 		},
@@ -133,6 +134,35 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
+	}, w.messages()...)
+}
+
+// messages is the part of the story that is about the outbox.
+func (w *world) messages() []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{
+		w.tell(1, 1),
+		func(ctx context.Context) error {
+			sent := w.message("mail", "7d", 1)
+			sent.ID, sent.State = 1, ca.MessageSent
+			return w.SetMessage(ctx, sent)
+		},
+		w.tell(2, 1, 2), // of which 2 is new
+		func(ctx context.Context) error {
+			_, err := w.ForgetMessages(ctx, epoch.Add(time.Minute), 10)
+			return err
+		},
+		w.tell(3, 2, 3),
+	}
+}
+
+// tell is the step that adds a message, which gets the number.
+func (w *world) tell(number uint64, serials ...byte) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		m, err := w.AddMessage(ctx, w.message("mail", "7d", serials...))
+		if err == nil && m.ID != number {
+			return fmt.Errorf("message %d, want %d", m.ID, number)
+		}
+		return err
 	}
 }
 

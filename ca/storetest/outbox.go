@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,7 @@ var outbox = []sentence{
 			}
 			return err
 		}))
-		if kept.Load() != 1 || len(all(t, w.Messages(t.Context()))) != 1 {
+		if kept.Load() != 1 || len(all(t, w.Messages(t.Context(), ""))) != 1 {
 			t.Errorf("kept %d, want 1", kept.Load())
 		}
 	}},
@@ -29,12 +30,13 @@ var outbox = []sentence{
 		must(t, err)
 		m.State, m.Error, m.Attempts = ca.MessageFailed, "refused", 3
 		must(t, w.SetMessage(t.Context(), m))
-		if got := all(t, w.Messages(t.Context())); len(got) != 1 || got[0].Error != "refused" || got[0].Attempts != 3 || !got[0].Settled() {
+		if got := all(t, w.Messages(t.Context(), "")); len(got) != 1 || got[0].Error != "refused" || got[0].Attempts != 3 || !got[0].Settled() {
 			t.Errorf("got %+v, want %+v", got, m)
 		}
 		m.ID++
 		wantError(t, w.SetMessage(t.Context(), m), ca.ErrNotFound)
 	}},
+	{"messages are found and counted by their state", testMessageStates},
 	{"what is settled is forgotten in time, what was told of until the certificate has ended", testForget},
 }
 
@@ -76,7 +78,7 @@ func testToldOnce(t *testing.T, w *world) {
 		}
 	}
 	var kept []uint64
-	for _, m := range all(t, w.Messages(t.Context())) {
+	for _, m := range all(t, w.Messages(t.Context(), "")) {
 		kept = append(kept, m.ID)
 	}
 	if !slices.Equal(kept, ids) || !slices.IsSorted(kept) {
@@ -100,12 +102,50 @@ func testForget(t *testing.T, w *world) {
 			t.Errorf("before %v: forgot %d, %v, want %d", step.before, n, err, step.want)
 		}
 	}
-	if left := all(t, w.Messages(t.Context())); len(left) != 1 {
+	if left := all(t, w.Messages(t.Context(), "")); len(left) != 1 {
 		t.Errorf("%d messages are left, want the one that waits", len(left))
 	}
 	for serial, again := range map[byte]bool{1: true, 9: false} { // 1 has ended long ago
 		if added, err := w.AddMessage(t.Context(), w.message("mail", "7d", serial)); err != nil || (added.ID != 0) != again {
 			t.Errorf("%d: message %d, %v, want one %v", serial, added.ID, err, again)
+		}
+	}
+}
+
+func testMessageStates(t *testing.T, w *world) {
+	var kept []ca.Message
+	for n := range byte(6) {
+		m, err := w.AddMessage(t.Context(), w.message("mail", "7d", n+1))
+		must(t, err)
+		kept = append(kept, m)
+	}
+	for i, state := range []string{ca.MessageSent, ca.MessageSending, ca.MessageSent, ca.MessageNeedless, ca.MessageWaiting} {
+		kept[i].State = state
+		must(t, w.SetMessage(t.Context(), kept[i]))
+	}
+	kept[1].State, kept[1].Doubt = ca.MessageWaiting, true // and once more
+	must(t, w.SetMessage(t.Context(), kept[1]))
+	counts, err := w.CountMessages(t.Context())
+	must(t, err)
+	want := map[string]int{ca.MessageWaiting: 3, ca.MessageSent: 2, ca.MessageNeedless: 1}
+	if !maps.Equal(counts, want) {
+		t.Errorf("got %v, want %v", counts, want)
+	}
+	for state, wantIDs := range map[string][]uint64{
+		ca.MessageWaiting:  {kept[1].ID, kept[4].ID, kept[5].ID},
+		ca.MessageSent:     {kept[0].ID, kept[2].ID},
+		ca.MessageNeedless: {kept[3].ID},
+		ca.MessageSending:  nil, ca.MessageFailed: nil, "wait": nil,
+	} {
+		var got []uint64
+		for _, m := range all(t, w.Messages(t.Context(), state)) {
+			got = append(got, m.ID)
+			if m.State != state || m.Doubt != (m.ID == kept[1].ID) {
+				t.Errorf("%s: got %+v", state, m)
+			}
+		}
+		if !slices.Equal(got, wantIDs) {
+			t.Errorf("%s: got %v, want %v", state, got, wantIDs)
 		}
 	}
 }

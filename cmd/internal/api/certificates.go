@@ -15,17 +15,19 @@ import (
 // A Certificate is one entry of the inventory.
 type Certificate struct {
 	ca.Record
-	Thumbprint string `json:"thumbprint"`    // SHA-256 of the DER, hexadecimal
-	Status     string `json:"status"`        // valid, expired, revoked
-	Key        string `json:"key"`           // algorithm of the key, as in P-256
-	KeySHA256  string `json:"key_sha256"`    // of the SubjectPublicKeyInfo, hexadecimal
-	Signature  string `json:"signature"`     // algorithm with which it is signed
-	PEM        string `json:"pem,omitempty"` // only where one certificate is asked for
+	Thumbprint string   `json:"thumbprint"`    // SHA-256 of the DER, hexadecimal
+	Kind       string   `json:"kind"`          // what the key is for, one of ca.Kinds
+	Names      []string `json:"names"`         // DNS names, IP addresses and URIs
+	Status     string   `json:"status"`        // valid, expired, revoked
+	Key        string   `json:"key"`           // algorithm of the key, as in P-256
+	KeySHA256  string   `json:"key_sha256"`    // of the SubjectPublicKeyInfo, hexadecimal
+	Signature  string   `json:"signature"`     // algorithm with which it is signed
+	PEM        string   `json:"pem,omitempty"` // only where one certificate is asked for
 }
 
 func certificateOf(record ca.Record, now time.Time) Certificate {
 	sum := sha256.Sum256(record.DER)
-	c := Certificate{Record: record, Thumbprint: hex.EncodeToString(sum[:]), Status: "valid", KeySHA256: hex.EncodeToString(record.SPKI[:])}
+	c := Certificate{Record: record, Kind: ca.CertificateKind(record.DER), Names: ca.AlternativeNames(record.DER), Thumbprint: hex.EncodeToString(sum[:]), Status: "valid", KeySHA256: hex.EncodeToString(record.SPKI[:])}
 	if parsed, err := x509.ParseCertificate(record.DER); err == nil { // else an importer wrote it, and there is no more to say
 		c.Key, c.Signature = policy.DescribeKey(parsed.PublicKey), parsed.SignatureAlgorithm.String()
 	}

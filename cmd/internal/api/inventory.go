@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// listCertificates: GET /v1/certificates?party=&role=&issuer=&profile=&status=&san=&key=&expires_from=&expires_before=&after=&limit=
+// listCertificates: GET /v1/certificates?party=&role=&issuer=&profile=&kind=&status=&san=&key=&expires_from=&expires_before=&after=&limit=
 // A party that is neither operator nor auditor sees its own. A range of expiry that is not of one party, name or key
 // comes in the order of expiry, everything else in that of the log.
 func (a *api) listCertificates(w http.ResponseWriter, r *http.Request) error {
@@ -57,13 +58,16 @@ func (a *api) listCertificates(w http.ResponseWriter, r *http.Request) error {
 // filterOf reads the parameters of a list, but the cursor and the limit.
 func filterOf(query url.Values, now time.Time) (filter ca.Filter, err error) {
 	filter = ca.Filter{
-		Party: query.Get("party"), Issuer: query.Get("issuer"), Profile: query.Get("profile"),
+		Party: query.Get("party"), Issuer: query.Get("issuer"), Profile: query.Get("profile"), Kind: query.Get("kind"),
 		Role: policy.Role(query.Get("role")), SAN: ca.CanonicalName(query.Get("san")),
 	}
 	if filter.Role != "" {
 		if _, err := policy.ParseRole(query.Get("role")); err != nil {
 			return ca.Filter{}, err
 		}
+	}
+	if filter.Kind != "" && !slices.Contains(ca.Kinds(), filter.Kind) {
+		return ca.Filter{}, badParameter("kind", filter.Kind, strings.Join(ca.Kinds(), ", "))
 	}
 	if text := query.Get("key"); text != "" {
 		sum, err := hex.DecodeString(text)

@@ -22,10 +22,10 @@ import (
 
 // certQuery is the flags that select certificates, and how they are written.
 type certQuery struct {
-	party, role, issuer, profile, status string
-	san, key, expiring, after            string
-	limit                                int
-	csv                                  bool
+	party, role, issuer, profile, kind, status string
+	san, key, expiring, after                  string
+	limit                                      int
+	csv                                        bool
 }
 
 func newCertListCommand(a *app) *cobra.Command {
@@ -67,6 +67,7 @@ func (o *certQuery) addSelection(flags *pflag.FlagSet) {
 	flags.StringVar(&o.role, "role", "", "only of this role")
 	flags.StringVar(&o.issuer, "issuer", "", "only by this issuing CA: consumer, merchant, gateway, bank, service")
 	flags.StringVar(&o.profile, "profile", "", "only of this profile")
+	flags.StringVar(&o.kind, "kind", "", "only of this kind: server, client, encryption, ocsp-signer, other")
 	flags.BoolVar(&o.csv, "csv", false, "write comma-separated values, the first line naming the columns")
 }
 
@@ -77,7 +78,7 @@ func (o *certQuery) query(now time.Time) (url.Values, error) {
 	}
 	query := url.Values{}
 	for name, value := range map[string]string{
-		"party": o.party, "role": o.role, "issuer": o.issuer, "profile": o.profile, "status": o.status, "san": o.san, "after": o.after,
+		"party": o.party, "role": o.role, "issuer": o.issuer, "profile": o.profile, "kind": o.kind, "status": o.status, "san": o.san, "after": o.after,
 	} {
 		if value != "" {
 			query.Set(name, value)
@@ -203,7 +204,7 @@ func (o *certQuery) writer(a *app) (write func(api.Certificate) error, flush fun
 	}
 	table := csv.NewWriter(a.out)
 	_ = table.Write([]string{ // buffered; Flush has the error
-		"serial", "status", "party", "role", "issuer", "profile", "not_before", "not_after", "revoked_at", "reason", "log_index", "sha256",
+		"serial", "status", "party", "role", "issuer", "profile", "kind", "names", "key", "not_before", "not_after", "revoked_at", "reason", "log_index", "sha256",
 	})
 	return func(c api.Certificate) error {
 			var at, reason string
@@ -211,7 +212,7 @@ func (o *certQuery) writer(a *app) (write func(api.Certificate) error, flush fun
 				at, reason = c.Revocation.At.UTC().Format(time.RFC3339), c.Revocation.Reason.String()
 			}
 			return table.Write(plainCells([]string{
-				c.Serial.String(), c.Status, c.Party, string(c.Role), c.Issuer, c.Profile, c.NotBefore.UTC().Format(time.RFC3339),
+				c.Serial.String(), c.Status, c.Party, string(c.Role), c.Issuer, c.Profile, c.Kind, strings.Join(c.Names, " "), c.Key, c.NotBefore.UTC().Format(time.RFC3339),
 				c.NotAfter.UTC().Format(time.RFC3339), at, reason, strconv.FormatUint(c.Index, 10), c.Thumbprint,
 			}))
 		}, func() error {

@@ -21,6 +21,7 @@ var elsewhere = map[string]string{
 	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",
 	"payca audit prove": "audit.txtar", "payca audit verify-proof": "audit.txtar", "payca audit witness": "audit.txtar", "payca demo": "demo.txtar",
 
+	"payca policy show": "policy.txtar", "payca policy explain": "policy.txtar",
 	"payca backup": "backup.txtar", "payca restore": "backup.txtar", "payca recover": "backup.txtar",
 
 	"payca agent": "agents.txtar", "payca agent invite": "agents.txtar", "payca trace": "agents.txtar",

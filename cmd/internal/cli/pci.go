@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,8 @@ func newReportPCICommand(a *app) *cobra.Command {
 		Short: "List keys, certificates, protocols and suites as PCI DSS asks",
 		Long: `Write the inventories that PCI DSS 4.0.1 asks for: the trusted keys and certificates
 (requirement 4.2.1.1), which are those of the CA and all valid certificates that it
-issued, and the protocols and cipher suites in use, with where and what for
-(requirement 12.3.3). docs/operations.md explains the columns.`,
+issued, and the protocols, cipher suites and algorithms in use, with where, what for
+and until when (requirement 12.3.3). docs/operations.md explains the columns.`,
 		Example: "  payca report pci --csv", Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.json && asCSV {
@@ -38,7 +40,7 @@ issued, and the protocols and cipher suites in use, with where and what for
 // A pciLine is one line of the report: a key, a certificate or a suite.
 type pciLine struct {
 	Requirement string `json:"requirement"` // 4.2.1.1 or 12.3.3
-	Kind        string `json:"kind"`        // key, certificate, protocol
+	Kind        string `json:"kind"`        // key, certificate, protocol, algorithm
 	Name        string `json:"name"`        // subject, party or suite
 	Algorithm   string `json:"algorithm"`   // of the key, or protocol and group
 	Signature   string `json:"signature"`   // of the certificate
@@ -48,7 +50,10 @@ type pciLine struct {
 	Serial      string `json:"serial"`
 	NotAfter    string `json:"not_after"`
 	SHA256      string `json:"sha256"` // of the public key
-	Used        string `json:"used"`   // connections since the server started, and the last
+	Used        string `json:"used"`   // connections since the server started, and the last; or how many keys
+
+	issuer string // of a certificate
+	count  int    // of an algorithm
 }
 
 func (l pciLine) columns() []string {
@@ -76,10 +81,14 @@ func (a *app) reportPCI(cmd *cobra.Command, asCSV bool) error {
 			"requirement", "kind", "name", "algorithm", "signature", "purpose", "where", "protection", "serial", "not_after", "sha256", "used",
 		})
 	}
-	lines := 0
-	for _, l := range ownLines(own) {
+	lines, algorithms := 0, algorithmUse{}
+	add := func(l pciLine) error {
 		lines++
-		if err := write(l); err != nil {
+		algorithms.count(l)
+		return write(l)
+	}
+	for _, l := range ownLines(own) {
+		if err := add(l); err != nil {
 			return err
 		}
 	}
@@ -87,14 +96,52 @@ func (a *app) reportPCI(cmd *cobra.Command, asCSV bool) error {
 		if err != nil {
 			return explain(err)
 		}
-		lines++
-		if err := write(certificatePCILine(c)); err != nil {
+		if err := add(certificatePCILine(c)); err != nil {
+			return err
+		}
+	}
+	for _, l := range algorithms.lines() {
+		if err := add(l); err != nil {
 			return err
 		}
 	}
 	table.Flush()
 	a.storyf("%d lines, as of %s", lines, own.Time.Format(time.RFC3339))
 	return table.Error()
+}
+
+// algorithmUse counts certificates by algorithms and holder, and keeps the last end of each.
+type algorithmUse map[algorithmKey]*pciLine
+
+type algorithmKey struct{ key, signature, purpose, where string }
+
+// count counts a key or certificate; other lines, and keys without a certificate, have no end.
+func (u algorithmUse) count(l pciLine) {
+	if l.Requirement != "4.2.1.1" {
+		return
+	}
+	k := algorithmKey{key: l.Algorithm, signature: l.Signature, purpose: l.Purpose, where: "issued by the " + l.issuer + " CA"}
+	if l.Kind == "key" {
+		k.purpose, k.where = "the CA's own keys", "CA"
+	}
+	use := u[k]
+	if use == nil {
+		use = &pciLine{Requirement: "12.3.3", Kind: "algorithm", Name: k.key, Algorithm: k.key, Signature: k.signature, Purpose: k.purpose, Where: k.where}
+		u[k] = use
+	}
+	use.count++
+	use.NotAfter = max(use.NotAfter, l.NotAfter) // RFC 3339 in UTC sorts as the calendar does
+}
+
+func (u algorithmUse) lines() (lines []pciLine) {
+	for _, use := range u {
+		use.Used = fmt.Sprintf("%d keys", use.count)
+		lines = append(lines, *use)
+	}
+	slices.SortFunc(lines, func(x, y pciLine) int {
+		return cmp.Or(cmp.Compare(x.Algorithm, y.Algorithm), cmp.Compare(x.Signature, y.Signature), cmp.Compare(x.Where, y.Where), cmp.Compare(x.Purpose, y.Purpose))
+	})
+	return lines
 }
 
 func ownLines(own api.CryptoInventory) (lines []pciLine) {
@@ -125,8 +172,8 @@ func certificatePCILine(c api.Certificate) pciLine {
 		name, where = c.Issuer, "CA"
 	}
 	return pciLine{
-		Requirement: "4.2.1.1", Kind: "certificate", Name: name, Algorithm: c.Key, Signature: c.Signature, Purpose: "profile " + c.Profile,
-		Where: where, Protection: "", Serial: c.Serial.String(), NotAfter: c.NotAfter.UTC().Format(time.RFC3339), SHA256: c.KeySHA256,
+		Requirement: "4.2.1.1", Kind: "certificate", Name: name, Algorithm: c.Key, Signature: c.Signature, Purpose: c.Kind + ", profile " + c.Profile,
+		Where: where, Protection: "", Serial: c.Serial.String(), NotAfter: c.NotAfter.UTC().Format(time.RFC3339), SHA256: c.KeySHA256, issuer: c.Issuer,
 	}
 }
 
@@ -136,14 +183,4 @@ func printPCILine(w io.Writer, l pciLine) {
 		until = "until " + l.NotAfter[:len("2006-01-02")]
 	}
 	fmt.Fprintf(w, "%-8s %-11s %-34s %-24s %-28s %s\n", l.Requirement, l.Kind, l.Name, l.Algorithm, until, l.Purpose)
-}
-
-// plainCells keeps a spreadsheet from reading a cell as a formula.
-func plainCells(cells []string) []string {
-	for i, cell := range cells {
-		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-			cells[i] = "'" + cell
-		}
-	}
-	return cells
 }

@@ -3,7 +3,6 @@ package cli_test
 import (
 	"os"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -21,18 +20,4 @@ func putPolicy(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+ts.ReadFile(args[1])), 0o600))
-}
-
-// until runs "until TEXT COMMAND [ARG...]": it runs the command until its output has the text.
-func until(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: until TEXT COMMAND [ARG...]")
-	}
-	for range 100 {
-		if ts.Exec(args[1], args[2:]...) == nil && strings.Contains(ts.ReadFile("stdout"), args[0]) {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	ts.Fatalf("no %q after 100 times", args[0])
 }

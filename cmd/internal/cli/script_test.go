@@ -50,7 +50,8 @@ func TestScripts(t *testing.T) {
 			return freePorts(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects, "change": change, "cut": cut, "put-policy": putPolicy, "until": until,
+			"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects, "change": change, "cut": cut,
+			"webhook": webhook, "until": until, "put-policy": putPolicy,
 		},
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/network"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/ocsp"
 )
@@ -129,12 +130,19 @@ func printHealth(w io.Writer, h api.Health) {
 		}
 		fmt.Fprintln(w)
 	}
-	if n := h.Notices; n != nil {
-		fmt.Fprintf(w, "  notices: %d sent, %d waiting, %d failed, %d in doubt", n.Sent, n.Waiting, n.Failed, n.Doubtful)
-		if n.LastError != "" {
-			fmt.Fprintf(w, "; %s: %s", n.LastAt.Format("2006-01-02 15:04:05Z"), n.LastError)
-		}
-		fmt.Fprintln(w)
+	if h.Notices != nil {
+		printNotices(w, *h.Notices)
+	}
+}
+
+func printNotices(w io.Writer, h notice.Health) {
+	fmt.Fprintf(w, "  notices: %d sent, %d waiting, %d failed, %d in doubt, %d needless\n", h.Sent, h.Waiting, h.Failed, h.Doubtful, h.Needless)
+	for _, s := range h.Stuck {
+		fmt.Fprintf(w, "  notices by %s: %d STUCK since %s: %s; next attempt %s\n", s.Target, s.Messages,
+			s.Since.Format("2006-01-02 15:04:05Z"), s.Error, s.Next.Format("2006-01-02 15:04:05Z"))
+	}
+	if l := h.Last; l != nil {
+		fmt.Fprintf(w, "  notices by %s: message %d %s at %s: %s\n", l.Target, l.Message, l.State, l.At.Format("2006-01-02 15:04:05Z"), l.Error)
 	}
 }
 

@@ -120,6 +120,8 @@ type Mail struct {
 	Server string `yaml:"server"`
 	// Security is starttls, tls or none.
 	Security string `yaml:"security"`
+	// CAFile is the path of PEM certificates that vouch for the server, relative to payca's directory; empty for the system's.
+	CAFile string `yaml:"ca_file"`
 	// User is the name for AUTH PLAIN, empty for none.
 	User string `yaml:"user"`
 	// PasswordFile is the path of the file that holds the password, relative to payca's directory.

@@ -3,6 +3,8 @@ package network
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"time"
@@ -20,8 +22,12 @@ func (n *Network) openNotices(dir string) error {
 		if err != nil {
 			return err
 		}
+		conf, err := mailTLS(dir, cfg.Mail.CAFile)
+		if err != nil {
+			return err
+		}
 		targets["mail"] = notice.Mail{
-			Network: n.config.Network, Server: cfg.Mail.Server, Security: cfg.Mail.Security,
+			Network: n.config.Network, Server: cfg.Mail.Server, Security: cfg.Mail.Security, TLS: conf,
 			User: cfg.Mail.User, Password: string(password), From: cfg.Mail.From, To: cfg.Mail.To,
 		}
 	}
@@ -58,7 +64,26 @@ func secretOf(dir, file string) ([]byte, error) {
 		return nil, fmt.Errorf("reading a secret for notices: %w", err)
 	}
 	line, _, _ := bytes.Cut(raw, []byte("\n"))
-	return bytes.TrimRight(line, "\r"), nil
+	if line = bytes.TrimRight(line, "\r"); len(line) == 0 {
+		return nil, fmt.Errorf("reading a secret for notices: the first line of %s is empty, want the secret there", file)
+	}
+	return line, nil
+}
+
+// mailTLS trusts the certificates of a file; nil without a file, for the system's.
+func mailTLS(dir, file string) (*tls.Config, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // notice.Mail has that for the system's roots
+	}
+	raw, err := os.ReadFile(inDir(dir, file))
+	if err != nil {
+		return nil, fmt.Errorf("reading the roots of the mail server: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("reading the roots of the mail server: %s holds no certificate, want PEM", file)
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
 // noticeHealth is how the notices are, nil if there are none.

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,5 +57,41 @@ func TestANetworkTellsOfWhatEnds(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("health says %+v, want one sent", h.Notices)
 		}
+	}
+}
+
+func TestSecretsOfNoticesMustBeThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := map[string]string{"empty": "\nsecret\n", "roots": "no PEM", "good": "secret"}
+	for name, text := range files {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	mail := config.Mail{Server: "mail.example:587", Security: "starttls", From: "a@b.example", To: []string{"a@b.example"}}
+	for name, tt := range map[string]struct {
+		notices func(n *config.Notices)
+		want    string
+	}{
+		"an empty first line": {func(n *config.Notices) { n.Webhook.URL, n.Webhook.SecretFile = "https://x.example", at("empty") }, "empty is empty, want the secret there"},
+		"no file":             {func(n *config.Notices) { n.Webhook.URL, n.Webhook.SecretFile = "https://x.example", at("none") }, "reading a secret for notices: open "},
+		"no password":         {func(n *config.Notices) { n.Mail, n.Mail.User, n.Mail.PasswordFile = mail, "payca", at("none") }, "reading a secret for notices: open "},
+		"roots that are none": {func(n *config.Notices) { n.Mail, n.Mail.CAFile = mail, at("roots") }, "roots holds no certificate, want PEM"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conf := configure(t)
+			tt.notices(&conf.Notices)
+			home := t.TempDir()
+			_, err := network.Create(t.Context(), network.CreateConfig{Dir: home, Config: conf})
+			must(t, err)
+			n, err := network.Open(t.Context(), network.Config{Dir: home, Now: time.Now})
+			if err == nil {
+				_ = n.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want it to say %q", err, tt.want)
+			}
+		})
 	}
 }

@@ -5,11 +5,14 @@
 //
 // # Guarantees
 //
-// A target is told of a certificate once for each threshold, whatever crashes: the outbox knows of whom was told. A
-// message is marked before it is sent. One that the other side certainly did not take is sent again, ever more slowly, for a
-// day. A mail that was perhaps taken, because the connection or the process ended in between, is not sent again; it
-// counts as doubtful and [Health] shows it. A webhook is repeated then, with the same Idempotency-Key, by which
-// the receiver knows it.
+// A target is told of a certificate once for each threshold, whatever crashes: the outbox knows who was told of what. A
+// message is marked before it is sent. One that the other side certainly did not take is sent again, ever more slowly, up to
+// once an hour, until its certificates have ended; before each attempt those that were renewed or revoked meanwhile are
+// taken out. No protocol can tell whether the other side took a message when the connection or the process ended before
+// its answer was kept. A mail is not sent again then: it is in doubt, and [Health] shows it. A webhook is
+// repeated, the same to the octet, with the same Idempotency-Key, by which its receiver knows it.
+//
+// A store that is restored from a copy does not know what was sent after the copy was made, and sends it again.
 //
 // # Standards
 //

@@ -5,11 +5,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +34,7 @@ type recorder struct {
 	got     []ca.Message
 	err     error
 	repeats bool
+	during  func() // called while a message is sent
 }
 
 func (r *recorder) Repeats() bool { return r.repeats }
@@ -39,6 +43,9 @@ func (r *recorder) Send(_ context.Context, m ca.Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.got = append(r.got, m)
+	if r.during != nil {
+		r.during()
+	}
 	return r.err
 }
 
@@ -50,6 +57,7 @@ type world struct {
 	hook     *recorder
 	notifier *notice.Notifier
 	path     string
+	lose     atomic.Bool // the next commit
 }
 
 // newWorld has certificates of the parties p1 to p9 that end after as many days.
@@ -67,7 +75,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) open(t *testing.T) {
 	t.Helper()
 	var err error
-	w.store, err = boltstore.Open(t.Context(), boltstore.Config{Path: w.path, Log: storetest.Log(t), NoSync: true})
+	w.store, err = boltstore.Open(t.Context(), boltstore.Config{Path: w.path, Log: storetest.Log(t), NoSync: true, BeforeCommit: w.fault})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,19 +89,28 @@ func (w *world) open(t *testing.T) {
 	}
 }
 
-func (w *world) issue(t *testing.T, party string, until time.Time) ca.Serial {
+var errDisk = errors.New("the disk is full")
+
+func (w *world) fault() error {
+	if w.lose.Swap(false) {
+		return errDisk
+	}
+	return nil
+}
+
+func (w *world) issue(t *testing.T, party string, until time.Time, dns ...string) ca.Serial {
 	t.Helper()
 	var serial ca.Serial
 	rand.Read(serial[:])
 	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
-	template := &x509.Certificate{SerialNumber: serial.Int(), NotBefore: epoch.Add(-day), NotAfter: until}
+	template := &x509.Certificate{SerialNumber: serial.Int(), NotBefore: epoch.Add(-day), NotAfter: until, DNSNames: dns, URIs: []*url.URL{{Scheme: "spiffe", Host: "merchant.pay.example", Path: "/" + party}}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := ca.Record{
 		Serial: serial, Issuer: "merchant", Profile: "merchant", Party: party, Role: policy.Merchant, DER: der,
-		NotBefore: template.NotBefore, NotAfter: until, Requester: "test", Protocol: "local",
+		SPKI: serial32(serial), NotBefore: template.NotBefore, NotAfter: until, Requester: "test", Protocol: "local",
 	}
 	in := ca.Intent{Serial: serial, Issuer: r.Issuer, Profile: r.Profile, Party: party, NotAfter: until, At: epoch}
 	if err := w.store.Reserve(t.Context(), in); err != nil {
@@ -104,6 +121,9 @@ func (w *world) issue(t *testing.T, party string, until time.Time) ca.Serial {
 	}
 	return serial
 }
+
+// serial32 makes up the hash of a key.
+func serial32(s ca.Serial) [32]byte { return sha256.Sum256(s[:]) }
 
 var key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 
@@ -148,110 +168,10 @@ func TestACertificateIsToldOfOnceForEachThreshold(t *testing.T) {
 	w.now = w.now.Add(time.Hour)
 	w.want(t, "an hour later", []string{"1d p1", "3d p3"}, []string{"1d p1", "3d p3"})
 	w.issue(t, "p4", w.now.Add(30*day)) // renewed
+	w.issue(t, "", w.now.Add(2*day))    // of the CA itself
 	w.now = w.now.Add(day)
 	w.want(t, "a day later", []string{"1d p2"}, []string{"1d p2"})
 	w.store.Close()
 	w.open(t)
 	w.want(t, "after a restart", none, none)
-}
-
-func TestWhatIsDoneWhenSendingFails(t *testing.T) {
-	t.Parallel()
-	disk := errors.New("no route")
-	for _, tt := range []struct {
-		name       string
-		err        error
-		mail, hook int // times that each is sent within a day and an hour
-		health     notice.Health
-	}{
-		{"it works", nil, 1, 1, notice.Health{Sent: 2}},
-		{"it is refused", &notice.RefusedError{Err: disk}, 1, 1, notice.Health{Failed: 2}},
-		{"nobody knows", &notice.DoubtError{Err: disk}, 1, 30, notice.Health{Doubtful: 1, Failed: 1}},
-		{"it cannot be reached", disk, 30, 30, notice.Health{Failed: 2}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			w.mail.err, w.hook.err = tt.err, tt.err
-			if err := w.notifier.Scan(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			begin := w.now
-			for w.now.Sub(begin) < day+2*time.Hour {
-				if err := w.notifier.Send(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				w.now = w.now.Add(30 * time.Second)
-			}
-			if len(w.mail.got) > tt.mail+2 || len(w.mail.got) < min(tt.mail, 25) || len(w.hook.got) > tt.hook+2 || len(w.hook.got) < min(tt.hook, 25) {
-				t.Errorf("sent %d mails and %d posts, want about %d and %d", len(w.mail.got), len(w.hook.got), tt.mail, tt.hook)
-			}
-			h, err := w.notifier.Health(t.Context())
-			if err != nil || h.Sent != tt.health.Sent || h.Failed != tt.health.Failed || h.Doubtful != tt.health.Doubtful || h.Waiting != 0 {
-				t.Errorf("got %+v, %v, want %+v", h, err, tt.health)
-			}
-			if (h.LastError == "") != (tt.err == nil) {
-				t.Errorf("last error %q", h.LastError)
-			}
-		})
-	}
-}
-
-// crash is a target in whose hands the process ends.
-type crash struct {
-	recorder
-	send func()
-}
-
-func (c *crash) Send(ctx context.Context, m ca.Message) error {
-	_ = c.recorder.Send(ctx, m)
-	c.send()
-	return nil
-}
-
-// A crash between sending and noting it leaves a mail in doubt, and has a post made again under the same number.
-func TestACrashWhileSending(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	type died struct{}
-	targets := map[string]notice.Target{
-		"mail": &crash{send: func() { panic(died{}) }}, "webhook": &crash{recorder: recorder{repeats: true}, send: func() { panic(died{}) }},
-	}
-	dying, err := notice.New(notice.Config{Store: w.store, Thresholds: []time.Duration{3 * day}, Targets: targets, Now: func() time.Time { return w.now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := dying.Scan(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // one message each
-		func() {
-			defer func() {
-				if r := recover(); r != (died{}) {
-					t.Errorf("got %v, want the crash", r)
-				}
-			}()
-			fresh, err := notice.New(notice.Config{Store: w.store, Thresholds: []time.Duration{3 * day}, Targets: targets, Now: func() time.Time { return w.now }})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = fresh.Send(t.Context())
-		}()
-	}
-	sent := targets["webhook"].(*crash).got[0]
-	w.store.Close()
-	w.open(t)
-	if err := w.notifier.Recover(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.now = w.now.Add(5 * time.Minute)
-	if err := w.notifier.Send(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if len(w.mail.got) != 0 || len(w.hook.got) != 1 || w.hook.got[0].ID != sent.ID {
-		t.Errorf("after the crash: %d mails, posts %+v, want no mail and message %d again", len(w.mail.got), w.hook.got, sent.ID)
-	}
-	if h, err := w.notifier.Health(t.Context()); err != nil || h.Doubtful != 1 || h.Sent != 1 {
-		t.Errorf("got %+v, %v, want one in doubt and one sent", h, err)
-	}
 }

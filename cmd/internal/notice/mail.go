@@ -3,17 +3,11 @@ package notice
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net"
-	"net/http"
 	"net/smtp"
 	"net/textproto"
 	"strconv"
@@ -73,49 +67,87 @@ func (t Mail) dial(ctx context.Context, host string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", t.Server)
 }
 
-// deliver speaks SMTP. Up to the end of the data the server has taken nothing.
+// deliver speaks SMTP. Up to the end of the data the server has taken nothing. What is refused before the data, the
+// password or the sender, is for the operator to mend, and is tried again.
 func (t Mail) deliver(client *smtp.Client, host string, m ca.Message) error {
+	if err := client.Hello(t.Network); err != nil {
+		return err
+	}
 	if t.Security == "starttls" {
 		if ok, _ := client.Extension("STARTTLS"); !ok {
-			return &RefusedError{fmt.Errorf("%s offers no STARTTLS, want it or security none", t.Server)}
+			return fmt.Errorf("%s offers no STARTTLS, want it, or security tls or none", t.Server)
 		}
 		if err := client.StartTLS(t.tls(host)); err != nil {
-			return err
+			return fmt.Errorf("STARTTLS: %w", err)
 		}
 	}
 	if t.User != "" {
 		if err := client.Auth(smtp.PlainAuth("", t.User, t.Password, host)); err != nil {
-			return permanent(err)
+			return fmt.Errorf("AUTH as %s: %w", t.User, err)
 		}
 	}
 	if err := client.Mail(t.From); err != nil {
-		return permanent(err)
+		return fmt.Errorf("MAIL FROM %s: %w", t.From, err)
 	}
-	for _, to := range t.To {
-		if err := client.Rcpt(to); err != nil {
-			return permanent(err)
-		}
-	}
-	body, err := client.Data()
+	refused, err := t.receivers(client, m)
 	if err != nil {
-		return permanent(err)
-	}
-	if _, err := body.Write(t.text(m)); err != nil {
 		return err
 	}
-	if err := body.Close(); err != nil { // the server answers to the end of the data
-		if answer := (*textproto.Error)(nil); errors.As(err, &answer) {
-			return permanent(err)
-		}
-		return &DoubtError{err}
+	if err := write(client, t.text(m)); err != nil {
+		return err
 	}
 	_ = client.Quit() // it has the message
+	if refused != nil {
+		return &PartError{refused}
+	}
 	return nil
 }
 
-// permanent tells answers that will not change (RFC 5321 section 4.2.1) from those that may.
-func permanent(err error) error {
-	if answer := (*textproto.Error)(nil); errors.As(err, &answer) && answer.Code >= 500 {
+// patience is how many times a message waits for a receiver who is put off (RFC 5321 section 4.2.1): half an hour.
+const patience = 5
+
+// receivers names those who get the message. A receiver who is refused holds up no other; one who is put off
+// does for a while. If nobody is left, or for that while, err says why.
+func (t Mail) receivers(client *smtp.Client, m ca.Message) (refused, err error) {
+	taken := 0
+	var errs []error
+	for _, to := range t.To {
+		err := client.Rcpt(to)
+		answer, answered := errors.AsType[*textproto.Error](err)
+		switch {
+		case err == nil:
+			taken++
+			continue
+		case !answered: // the connection is gone
+			return nil, err
+		case answer.Code < 500 && m.Attempts <= patience:
+			return nil, fmt.Errorf("RCPT TO %s: %w", to, err)
+		}
+		errs = append(errs, fmt.Errorf("RCPT TO %s: %w", to, err))
+	}
+	if taken == 0 {
+		return nil, errors.Join(errs...)
+	}
+	return errors.Join(errs...), nil
+}
+
+// write sends the data and waits for the answer to their end.
+func write(client *smtp.Client, text []byte) error {
+	body, err := client.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := body.Write(text); err != nil {
+		return err
+	}
+	err = body.Close()
+	answer, answered := errors.AsType[*textproto.Error](err)
+	switch {
+	case err == nil:
+		return nil
+	case !answered:
+		return &DoubtError{err}
+	case answer.Code >= 500:
 		return &RefusedError{err}
 	}
 	return err
@@ -130,7 +162,7 @@ func (t Mail) text(m ca.Message) []byte {
 	}
 	for _, header := range [][2]string{
 		{"From", t.From},
-		{"To", strings.Join(t.To, ", ")},
+		{"To", strings.Join(t.To, ",\r\n ")},
 		{"Subject", mime.QEncoding.Encode("utf-8", subject)},
 		{"Date", m.Created.UTC().Format(time.RFC1123Z)},
 		{"Message-ID", "<" + key(m) + "@" + t.Network + ">"},
@@ -151,57 +183,4 @@ func (t Mail) text(m ca.Message) []byte {
 // key names a message for receivers: the same whenever it is sent.
 func key(m ca.Message) string {
 	return "notice-" + strconv.FormatUint(m.ID, 10) + "-" + strconv.FormatInt(m.Created.Unix(), 10)
-}
-
-// A Webhook posts messages as JSON with an Idempotency-Key, signed by HMAC-SHA256 in Payca-Signature (sha256=HEX, over
-// the body) if there is a secret. It follows no redirect.
-type Webhook struct {
-	Network string
-	URL     string
-	Secret  []byte
-}
-
-// Repeats implements [Target]: the receiver knows a message again by its key.
-func (t Webhook) Repeats() bool { return true }
-
-// A posted is the body of a webhook.
-type posted struct {
-	Network string           `json:"network"`
-	Key     string           `json:"key"`
-	Topic   string           `json:"topic"`
-	Time    time.Time        `json:"time"`
-	Items   []ca.MessageItem `json:"items"`
-}
-
-// Send implements [Target].
-func (t Webhook) Send(ctx context.Context, m ca.Message) error {
-	body, err := json.Marshal(posted{t.Network, key(m), m.Topic, m.Created.UTC(), byEnd(m.Items)})
-	if err != nil {
-		return &RefusedError{err}
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(body))
-	if err != nil {
-		return &RefusedError{err}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", key(m))
-	if len(t.Secret) > 0 {
-		mac := hmac.New(sha256.New, t.Secret)
-		mac.Write(body)
-		req.Header.Set("Payca-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(req)
-	if err != nil {
-		return &DoubtError{err}
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-	_ = resp.Body.Close()
-	switch {
-	case resp.StatusCode >= 200 && resp.StatusCode <= 299:
-		return nil
-	case resp.StatusCode == http.StatusGone || resp.StatusCode >= 400 && resp.StatusCode <= 499 && resp.StatusCode != http.StatusRequestTimeout && resp.StatusCode != http.StatusTooManyRequests:
-		return &RefusedError{fmt.Errorf("%s answers %s, want 2xx", t.URL, resp.Status)}
-	}
-	return fmt.Errorf("%s answers %s, want 2xx", t.URL, resp.Status)
 }
