@@ -223,3 +223,18 @@ func (g *grant) covers(d *policy.Decision, party policy.Party) policy.Violations
 	}
 	return vs
 }
+
+// lateRefusal is the refusal that a store's error is: somebody was faster. Nil for all other errors.
+func lateRefusal(ap application, err error) error {
+	_, used := errors.AsType[*TokenUsedError](err)
+	_, settled := errors.AsType[*RequestSettledError](err)
+	switch {
+	case errors.Is(err, ErrInactive):
+		return violation("party-active", fmt.Sprintf("party %q", ap.Party), "suspended or closed meanwhile", "active")
+	case used, settled:
+		return err
+	case errors.Is(err, ErrNotFound) && ap.Token != "":
+		return unknownToken(ap.Token)
+	}
+	return nil
+}

@@ -341,21 +341,6 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
 }
 
-// lateRefusal is the refusal that a store's error is: somebody was faster. Nil for all other errors.
-func lateRefusal(ap application, err error) error {
-	_, used := errors.AsType[*TokenUsedError](err)
-	_, settled := errors.AsType[*RequestSettledError](err)
-	switch {
-	case errors.Is(err, ErrInactive):
-		return violation("party-active", fmt.Sprintf("party %q", ap.Party), "suspended or closed meanwhile", "active")
-	case used, settled:
-		return err
-	case errors.Is(err, ErrNotFound) && ap.Token != "":
-		return unknownToken(ap.Token)
-	}
-	return nil
-}
-
 func issuedEvent(ap application, rec Record) audit.Event {
 	thumbprint := sha256.Sum256(rec.DER)
 	attrs := map[string]string{"protocol": ap.Protocol}

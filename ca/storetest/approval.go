@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -221,5 +222,24 @@ func testPins(t *testing.T, w *world) {
 	}
 	if got := len(leavesOf(t, w.Store)); got != 6 {
 		t.Errorf("got %d events, want 6", got)
+	}
+}
+
+// asking is the part of the story that is about approvals.
+func (w *world) asking() []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{
+		func(ctx context.Context) error {
+			_, err := w.AddRequest(ctx, asks("r1", ""), filed())
+			return err
+		},
+		func(ctx context.Context) error {
+			return w.ChangeRequest(ctx, "r1", func(r *ca.ApprovalRequest) ([]audit.Event, error) {
+				r.State = ca.RequestRejected
+				return []audit.Event{filed()}, nil
+			})
+		},
+		func(ctx context.Context) error {
+			return w.SetPin(ctx, ca.Pin{Kind: ca.AskPolicy, Digest: "1"}, audit.Event{Time: epoch, Kind: audit.PolicyChanged})
+		},
 	}
 }

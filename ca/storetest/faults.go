@@ -115,26 +115,13 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		},
 		func(ctx context.Context) error { return w.Append(ctx, audit.Event{Time: epoch, Kind: audit.Started}) },
 		func(ctx context.Context) error {
-			_, err := w.AddRequest(ctx, asks("r1", ""), filed())
-			return err
-		},
-		func(ctx context.Context) error {
-			return w.ChangeRequest(ctx, "r1", func(r *ca.ApprovalRequest) ([]audit.Event, error) {
-				r.State = ca.RequestRejected
-				return []audit.Event{filed()}, nil
-			})
-		},
-		func(ctx context.Context) error {
-			return w.SetPin(ctx, ca.Pin{Kind: ca.AskPolicy, Digest: "1"}, audit.Event{Time: epoch, Kind: audit.PolicyChanged})
-		},
-		func(ctx context.Context) error {
 			_, err := w.Collect(ctx, epoch.AddDate(1, 0, 0), 10)
 			return err
 		},
 		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
-	}, w.messages()...)
+	}, append(w.asking(), w.messages()...)...)
 }
 
 // messages is the part of the story that is about the outbox.

@@ -22,7 +22,7 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-const aboutRequestID = `  ID  of the request, or its first 8 letters or more`
+const aboutRequest = `  WHAT  id of the request, its first 8 letters or more, or the party whose only request waits`
 
 func newRequestCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "request", Short: "See what waits for approvers, approve it or reject it"}
@@ -87,12 +87,12 @@ const timeLayout = "2006-01-02 15:04:05Z"
 
 func newRequestShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show what a request asks, and who approved it",
+		Use: "show WHAT", Short: "Show what a request asks, and who approved it",
 		Long: `Show what a request asks, to the last letter, and who approved it. Its id is the SHA-256 of what it
 asks: whoever approves approves exactly that.
 
-` + aboutRequestID,
-		Example: "  payca request show 3f0a9c41", Args: exactly("ID"),
+` + aboutRequest,
+		Example: "  payca request show gw1", Args: exactly("WHAT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.clientAs(a.as)
 			if err != nil {
@@ -139,27 +139,24 @@ func orNone(s string) string {
 	return s
 }
 
-// findRequest finds a request by id, or by the beginning of the id of one that waits.
-func findRequest(ctx context.Context, client *operatorClient, id string) (ca.RequestView, error) {
-	if len(id) < 64 {
-		if len(id) < 8 {
-			return ca.RequestView{}, usageErrorf("ID is %q, want its first 8 letters at least", id)
-		}
+// findRequest finds a request by id, by the beginning of its id, or as the only one of a party that waits.
+func findRequest(ctx context.Context, client *operatorClient, what string) (ca.RequestView, error) {
+	if len(what) < 64 {
 		var found []string
 		for r, err := range client.Requests(ctx, url.Values{}) {
 			if err != nil {
 				return ca.RequestView{}, explain(err)
 			}
-			if strings.HasPrefix(r.ID, id) {
+			if len(what) >= 8 && strings.HasPrefix(r.ID, what) || r.Party == what && r.State == ca.RequestPending {
 				found = append(found, r.ID)
 			}
 		}
 		if len(found) != 1 {
-			return ca.RequestView{}, fail(ExitFailure, fmt.Errorf("%d requests begin with %q, want one", len(found), id), "payca request list --state all shows them")
+			return ca.RequestView{}, fail(ExitFailure, fmt.Errorf("%d requests are %q, want one", len(found), what), "payca request list --state all shows them")
 		}
-		id = found[0]
+		what = found[0]
 	}
-	r, err := client.Request(ctx, id)
+	r, err := client.Request(ctx, what)
 	return r, explain(err)
 }
 
@@ -171,18 +168,18 @@ type voteOptions struct {
 func newVoteCommand(a *app, approve bool) *cobra.Command {
 	o := voteOptions{approve: approve}
 	cmd := &cobra.Command{
-		Use: "approve ID", Short: "Approve a request, in the name of an operator or bank",
+		Use: "approve WHAT", Short: "Approve a request, in the name of an operator or bank",
 		Long: `Approve a request: sign that exactly this may be done, and send it. What lacked one approval is done then: a
 party's certificate when it asks again, a policy when the CA is started with it, the rest at once.
 
-` + aboutRequestID,
-		Example: "  payca request approve 3f0a9c41",
-		Args:    exactly("ID"),
+` + aboutRequest,
+		Example: "  payca request approve gw1",
+		Args:    exactly("WHAT"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, a, args[0]) },
 	}
 	if !approve {
-		cmd.Use, cmd.Short, cmd.Example = "reject ID", "Reject a request for good", "  payca request reject 3f0a9c41 --reason 'unknown to us'"
-		cmd.Long = "Reject a request: one rejection ends it.\n\n" + aboutRequestID
+		cmd.Use, cmd.Short, cmd.Example = "reject WHAT", "Reject a request for good", "  payca request reject gw2 --reason unknown"
+		cmd.Long = "Reject a request: one rejection ends it.\n\n" + aboutRequest
 	}
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for the record")
 	if approve {

@@ -37,7 +37,7 @@ func newStateCommand(a *app, state policy.State) *cobra.Command {
 was cut short is finished by the same command again.
 
   ID  id of the party`,
-		Example: "  payca party " + verb.use + " shop1 --reason 'contract 17'",
+		Example: "  payca party " + verb.use + " shop1 --reason overdue",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.operator()
 			if err != nil {
