@@ -88,7 +88,6 @@ func (a *Authority) file(ctx context.Context, r ApprovalRequest, event audit.Eve
 	if err != nil {
 		return fmt.Errorf("filing a request: %w", err)
 	}
-	a.cfg.OnFiled(added)
 	rule, tally, err := a.tally(ctx, added)
 	if err != nil {
 		return err

@@ -36,8 +36,6 @@ type Config struct {
 	// OnRevoke is told of every revocation, hold and release, after its commit and before the call that made it
 	// returns. It drops what was signed ahead; it may be told of one whose commit failed. Nil: nobody.
 	OnRevoke func(issuer string, serial Serial)
-	// OnFiled is told of every request that waits for approvers, after it was kept; at least once. Nil: nobody.
-	OnFiled func(r ApprovalRequest)
 	// Approvals is who approves what.
 	Approvals policy.Approvals
 
@@ -71,9 +69,6 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 	}
 	if cfg.OnRevoke == nil {
 		cfg.OnRevoke = func(string, Serial) {}
-	}
-	if cfg.OnFiled == nil {
-		cfg.OnFiled = func(ApprovalRequest) {}
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
