@@ -105,6 +105,7 @@ func good(rec Record) bool { return rec.Revocation == nil }
 func notFinal(rec Record) bool {
 	return rec.Revocation == nil || rec.Revocation.Reason == CertificateHold
 }
+
 func onHold(rec Record) bool {
 	return rec.Revocation != nil && rec.Revocation.Reason == CertificateHold && rec.Revocation.Cause == causeSuspension
 }

@@ -2,6 +2,8 @@ package config_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -124,4 +126,26 @@ func mustJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(raw)
+}
+
+// The table in docs/config.md is the built-in one.
+func TestTheDocumentedTableIsTheBuiltInOne(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "config.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, e := range config.Endpoints() {
+		var callers []string
+		for _, access := range config.DefaultAccess() {
+			if slices.Contains(access.Allow, e.Pattern) {
+				callers = append(callers, access.Role)
+			}
+		}
+		rows = append(rows, "| `"+e.Pattern+"` | "+strings.Join(callers, ", ")+" |")
+	}
+	if want := strings.Join(rows, "\n") + "\n"; !strings.Contains(string(text), want) {
+		t.Errorf("docs/config.md: want the rows\n%s", want)
+	}
 }
