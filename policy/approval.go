@@ -139,10 +139,9 @@ type ApprovalsError struct {
 // Error is the text.
 func (e *ApprovalsError) Error() string { return e.Text }
 
-// Check says everything that is wrong with the approvals, and with those of the profiles together with them; each is an
-// *[ApprovalsError].
-func (a Approvals) Check(profiles []*Profile) []error {
-	var errs []error
+// Check says everything that is wrong with the approvals, and with those of the profiles together with them, by key.
+func (a Approvals) Check(profiles []*Profile) []*ApprovalsError {
+	var errs []*ApprovalsError
 	wrong := func(key, format string, args ...any) {
 		errs = append(errs, &ApprovalsError{Key: key, Text: fmt.Sprintf(format, args...)})
 	}
@@ -179,7 +178,7 @@ func (a Approvals) Check(profiles []*Profile) []error {
 	if d := a.ExpireOrDefault(); d < time.Hour || d > 90*day {
 		wrong("expire", "expire %s: want 1h to 90d", a.Expire)
 	}
-	slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.(*ApprovalsError).Key, y.(*ApprovalsError).Key) })
+	slices.SortFunc(errs, func(x, y *ApprovalsError) int { return strings.Compare(x.Key, y.Key) })
 	return errs
 }
 

@@ -40,10 +40,10 @@ type AccessError struct {
 func (e *AccessError) Error() string { return e.Text }
 
 // NewEndpoints checks who may call what against the endpoints that exist. An endpoint that nobody is allowed is refused to
-// everybody. The errors are all that is wrong, each an *[AccessError].
-func NewEndpoints(table []Access, exist []Endpoint) (*Endpoints, []error) {
+// everybody. The errors are all that is wrong.
+func NewEndpoints(table []Access, exist []Endpoint) (*Endpoints, []*AccessError) {
 	e := &Endpoints{roles: map[string][]string{}}
-	var errs []error
+	var errs []*AccessError
 	for i, access := range table {
 		wrong := func(key, format string, args ...any) {
 			errs = append(errs, &AccessError{Item: i, Key: key, Text: fmt.Sprintf(format, args...)})

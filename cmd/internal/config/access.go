@@ -57,27 +57,22 @@ func (c *Config) AllAccess() []policy.Access {
 func (c *Config) CompileEndpoints() (*policy.Endpoints, error) {
 	if _, faults := policy.NewEndpoints(c.Endpoints, Endpoints()); len(faults) > 0 {
 		var errs []error
-		for _, err := range faults {
-			at := "endpoints"
-			if fault, ok := errors.AsType[*policy.AccessError](err); ok {
-				at = fmt.Sprintf("endpoints[%d].%s", fault.Item, fault.Key)
-			}
-			errs = append(errs, &FieldError{at, err})
+		for _, fault := range faults {
+			errs = append(errs, &FieldError{fmt.Sprintf("endpoints[%d].%s", fault.Item, fault.Key), fault})
 		}
 		return nil, errors.Join(errs...)
 	}
 	endpoints, faults := policy.NewEndpoints(c.AllAccess(), Endpoints())
-	return endpoints, errors.Join(faults...)
+	if len(faults) > 0 { // the built-in table is wrong
+		return nil, faults[0]
+	}
+	return endpoints, nil
 }
 
 // checkApprovals says what is wrong with the approvals, also beside those of the profiles.
 func (c *Config) checkApprovals(profiles []*policy.Profile) (errs []error) {
-	for _, err := range c.Approvals.Check(profiles) {
-		at := "approvals"
-		if fault, ok := errors.AsType[*policy.ApprovalsError](err); ok {
-			at += "." + fault.Key
-		}
-		errs = append(errs, &FieldError{at, err})
+	for _, fault := range c.Approvals.Check(profiles) {
+		errs = append(errs, &FieldError{"approvals." + fault.Key, fault})
 	}
 	return errs
 }
