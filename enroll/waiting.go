@@ -118,7 +118,10 @@ func (w *waiting) drop() error { return os.Remove(w.path) }
 // ask sends the request, or asks what became of it, until there is a certificate or it has to be waited for.
 func (w *waiting) ask(ctx context.Context, client *Client, cfg EnrollConfig) (*Reply, error) {
 	reply, err := w.once(ctx, client, cfg)
-	for err == nil && reply.Pending != nil {
+	for err == nil && reply.Pending != nil || cfg.Wait && w.outage(ctx, err) {
+		if reply == nil {
+			reply = &Reply{Pending: &Pending{ID: w.Request}}
+		}
 		if w.Request != reply.Pending.ID {
 			w.Request = reply.Pending.ID
 			if err := w.save(); err != nil {
@@ -154,6 +157,12 @@ func (w *waiting) once(ctx context.Context, client *Client, cfg EnrollConfig) (*
 		return client.Vote(ctx, w.Request, cfg.Approval)
 	}
 	return client.Fetch(ctx, w.Request)
+}
+
+// outage says whether the CA cannot be asked now about a request that it has: asking later is all there is to do.
+func (w *waiting) outage(ctx context.Context, err error) bool {
+	refusal, refused := errors.AsType[*problem.Problem](err)
+	return err != nil && ctx.Err() == nil && w.Request != "" && (!refused || refusal.Status >= 500)
 }
 
 // over says whether nothing can come of the key any more: the CA refused the request before it was filed, or settled it.

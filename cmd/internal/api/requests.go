@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -105,7 +106,7 @@ func (a *api) propose(w http.ResponseWriter, r *http.Request) error {
 	}
 	found, err := a.cfg.Found(req.Kind, req.Files)
 	if err != nil {
-		return badParameter("files", err.Error(), "files that payca config check accepts")
+		return problem.Errorf(http.StatusBadRequest, "bad-parameter", "files: %w", err)
 	}
 	return a.waiting(w, r, a.cfg.Authority.Propose(r.Context(), ca.Ask{Kind: req.Kind, What: found, By: peer.Identity, From: r.RemoteAddr}))
 }

@@ -345,5 +345,14 @@ func (l localStatus) Check(ctx context.Context, leaf, _ *x509.Certificate, _ []b
 		verdict.State, verdict.RevokedAt, verdict.Reason = ocsp.Revoked, record.Revocation.At, int(record.Revocation.Reason)
 		return verdict, &ocsp.RevokedError{Serial: serial, At: verdict.RevokedAt, Reason: verdict.Reason, Source: verdict.Source}
 	}
-	return verdict, nil
+	return verdict, l.checkParty(ctx, record.Party)
+}
+
+// checkParty refuses a party that is suspended or closed, also while its certificates are still being put on hold or revoked.
+func (l localStatus) checkParty(ctx context.Context, id string) error {
+	party, err := l.store.Party(ctx, id)
+	if err == nil && party.State != policy.Active {
+		err = &problem.Error{Status: http.StatusForbidden, Name: "party-inactive", Detail: "party " + id + " is " + string(party.State) + ", want an active one"}
+	}
+	return err
 }
