@@ -121,7 +121,7 @@ func TestCase63AVoteThatDoesNotCountIsRefused(t *testing.T) {
 			}
 			wantRule(t, c.vote(tt.by, r, tt.change), tt.rule)
 			c.wantWaiting(r, 2)
-			if got := c.events(audit.RequestRefused); len(got) != 1 || got[0].Attrs["request"] != r.ID {
+			if got := c.events(audit.RequestRefused); len(got) != 1 || got[0].Attrs["request"] != r.ID || got[0].Violations[0].Rule != tt.rule {
 				t.Errorf("got refusals %+v in the log, want one of the request", got)
 			}
 		})

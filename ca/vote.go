@@ -76,7 +76,7 @@ func (a *Authority) voteRefused(ctx context.Context, r ApprovalRequest, v VoteRe
 		actor = by.String()
 	}
 	event := r.event(audit.RequestRefused, a.now(), actor, v.From)
-	event.Reason = clip(err.Error())
+	event.Reason, event.Violations = clip(err.Error()), logged(policy.ViolationsOf(err))
 	return errors.Join(err, a.cfg.Store.Append(context.WithoutCancel(ctx), event))
 }
 
