@@ -251,6 +251,42 @@ func TestOneRejectionEndsARequest(t *testing.T) {
 	}
 }
 
+// A crash between the last vote and what it allows is mended by the same vote again.
+func TestTheSameVoteAgainChangesNothingAndSaysThatItIsApproved(t *testing.T) {
+	t.Parallel()
+	c := newCouncil(t)
+	c.cfg.Approvals.Revocation = &policy.ApprovalConfig{K: 1, Of: 3, By: policy.ByOperators}
+	c.open()
+	err := c.ca.File(t.Context(), ca.Ask{Kind: ca.AskRevoke, Party: "gw1", What: map[string]string{"party": "gw1"}, By: c.signers["op3"].id})
+	pending, ok := errors.AsType[*ca.PendingError](err)
+	if !ok {
+		t.Fatalf("got %v, want *ca.PendingError", err)
+	}
+	for range 3 {
+		r, tally, err := c.ca.Vote(t.Context(), ca.VoteRequest{ID: pending.Request.ID, Object: c.statement("op1", pending.Request, nil)})
+		if err != nil || !tally.Approved || r.State != ca.RequestPending || len(r.Votes) != 1 {
+			t.Fatalf("got %+v, %+v, %v, want it approved and pending, with one vote", r, tally, err)
+		}
+	}
+	if n := len(c.events(audit.RequestApproved)); n != 1 {
+		t.Errorf("got %d events, want one for the one vote", n)
+	}
+	r, err := c.ca.Approved(t.Context(), pending.Request.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked map[string]string
+	if err := r.Asked(&asked); err != nil || asked["party"] != "gw1" {
+		t.Errorf("got %v, %v, want what was asked", asked, err)
+	}
+	if err := c.ca.Done(t.Context(), r, "local", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ca.Approved(t.Context(), r.ID); err == nil {
+		t.Error("got a request that was done as approved, want *ca.RequestSettledError")
+	}
+}
+
 func TestWhatWouldBeRefusedIsNotFiled(t *testing.T) {
 	t.Parallel()
 	c := newCouncil(t)

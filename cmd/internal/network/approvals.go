@@ -105,9 +105,16 @@ func (g gate) Fulfil(ctx context.Context, id, from string) (*server.Issued, erro
 	return g.issued(g.authority.Fulfil(ctx, id, from))
 }
 
-// Vote implements server.Gate.
+// Vote implements server.Gate: it takes votes on certificates alone, for what else is approved is carried out by the API.
 func (g gate) Vote(ctx context.Context, id, object, from string) error {
-	_, _, err := g.authority.Vote(ctx, ca.VoteRequest{ID: id, Object: object, From: from})
+	r, err := g.store.ApprovalRequest(ctx, id)
+	if err == nil && r.Kind != ca.AskEnroll {
+		err = fmt.Errorf("request %.70q for a certificate: %w", id, ca.ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	_, _, err = g.authority.Vote(ctx, ca.VoteRequest{ID: id, Object: object, From: from})
 	return err
 }
 
