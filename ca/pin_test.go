@@ -93,6 +93,13 @@ func TestOtherIssuersArePutInForceOnlyWhenTheyWereApproved(t *testing.T) {
 	if _, ok := errors.AsType[*ca.PinError](c.put(ca.AskIssuers, next)); !ok {
 		t.Error("want *ca.PinError for issuers that nobody approved")
 	}
+	stale := c.propose(ca.AskIssuers, map[string]string{"merchant": "cc"})
+	c.mustVote(stale, "op1")
+	defer func() {
+		if _, ok := errors.AsType[*ca.PinError](c.put(ca.AskIssuers, map[string]string{"merchant": "cc"})); !ok {
+			t.Error("want *ca.PinError for what was approved in the place of something else")
+		}
+	}()
 	if err := c.put(ca.AskPolicy, file{"p2"}); err != nil {
 		t.Errorf("got %v for a policy, which needs no approval here", err)
 	}
