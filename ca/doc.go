@@ -11,7 +11,7 @@
 //
 //  1. The request is decided by package policy; a refusal names every broken rule and is recorded.
 //  2. A serial is reserved: the store keeps the intent before anything is signed.
-//  3. The certificate is built, signed with a throw-away key and linted.
+//  3. The to-be-signed certificate is built, and linted under a signature that is none.
 //  4. The very bytes that were linted are signed with the issuer's key, and the signature is verified.
 //  5. Certificate, inventory, redeemed token and audit entry become durable in one commit.
 //  6. Only then does the requester get it.

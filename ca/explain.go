@@ -15,7 +15,7 @@ type Explanation struct {
 	Issuer     string            // name of the CA that would sign, "" for a party that is not known
 	Violations policy.Violations // why it would be refused; none if it would be issued
 	Approval   *policy.Approval  // who would have to approve it first, nil for nobody
-	Draft      *x509.Certificate // what would come out, with another serial; signed by a key that nobody keeps. Nil if it would be refused
+	Draft      *x509.Certificate // what would come out, with another serial and a signature that is none. Nil if it would be refused
 }
 
 // Explain decides on a request as [Authority.Issue] does, lint included, and stops there: it reserves, signs and records nothing.
@@ -31,7 +31,7 @@ func (a *Authority) Explain(ctx context.Context, req Request) (*Explanation, err
 	}
 	var draft *x509.Certificate
 	if err == nil {
-		draft, err = a.draft(d, is)
+		draft, err = a.tryDraft(d, is)
 	}
 	if _, used := errors.AsType[*TokenUsedError](err); used {
 		err = violation("token-used", "token", err.Error(), "a token that was not used")
@@ -58,17 +58,13 @@ func (a *Authority) explain(ctx context.Context, ap *application) (*policy.Decis
 	return d, is, err
 }
 
-// draft builds and lints the certificate of a decision under a serial that is not reserved.
-func (a *Authority) draft(d *policy.Decision, is *issuer) (*x509.Certificate, error) {
+// tryDraft is the draft under a serial that is not reserved.
+func (a *Authority) tryDraft(d *policy.Decision, is *issuer) (*x509.Certificate, error) {
 	serial, err := NewSerial(a.cfg.Random)
 	if err != nil {
 		return nil, err
 	}
-	draft, err := a.lintCopy(d, is, Intent{Serial: serial, Shard: a.shardFor(d, serial)})
-	if err != nil {
-		return nil, err
-	}
-	return draft, a.lint(draft)
+	return a.draft(d, is, Intent{Serial: serial, Shard: a.shardFor(d, serial)})
 }
 
 // Profiles returns the profiles that certificates can be issued under, in the order of the configuration.

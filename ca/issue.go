@@ -277,11 +277,8 @@ func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decis
 
 // makeCertificate is steps 2 and 3: build, lint, sign the same bytes.
 func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is *issuer, intent Intent) (*x509.Certificate, error) {
-	draft, err := a.lintCopy(d, is, intent)
+	draft, err := a.draft(d, is, intent)
 	if err != nil {
-		return nil, err
-	}
-	if err := a.lint(draft); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil { // the requester has gone
@@ -291,15 +288,26 @@ func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is 
 	if err != nil {
 		return nil, err
 	}
-	der, err := assemble(draft.Raw, signature)
+	der, err := is.assemble(draft.RawTBSCertificate, signature)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := x509.ParseCertificate(der)
+	cert := *draft // it was read from the same octets
+	cert.Raw, cert.Signature = der, signature
+	return &cert, nil
+}
+
+// draft is step 2: the certificate without its signature, without findings.
+func (a *Authority) draft(d *policy.Decision, is *issuer, intent Intent) (*x509.Certificate, error) {
+	tbs, err := a.tbsCertificate(d, is, intent)
 	if err != nil {
-		return nil, fmt.Errorf("reading the signed certificate back: %w", err)
+		return nil, err
 	}
-	return cert, nil
+	draft, err := is.lintCopy(tbs)
+	if err != nil {
+		return nil, err
+	}
+	return draft, a.lint(draft)
 }
 
 // lint says what the linter has against a draft; the error is policy.Violations.

@@ -11,9 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // An Issuer is an issuing CA: its certificate, and the key that only the gate uses.
@@ -53,30 +50,33 @@ func equalKeys(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// An issuer is an Issuer with its stand-in: a throw-away key of the same kind, whose certificate
-// has the same subject and key identifier. What it signs differs from the real thing in the
-// signature only.
+// An issuer is an Issuer with what its certificates have in common.
 type issuer struct {
-	name      string
-	cert      *x509.Certificate
-	signer    crypto.Signer
-	throwAway crypto.Signer
-	standIn   *x509.Certificate
+	name        string
+	cert        *x509.Certificate
+	signer      crypto.Signer
+	algorithm   []byte // AlgorithmIdentifier of its signatures, DER
+	placeholder []byte // a signature of a key of the same kind that was thrown away, over nothing of interest; see lintCopy
 }
 
 func newIssuer(in Issuer) (*issuer, error) {
+	is := &issuer{name: in.Name, cert: in.Certificate, signer: in.Signer}
+	var err error
+	if is.algorithm, err = algorithmIdentifier(in.Certificate.PublicKey); err != nil {
+		return nil, err
+	}
 	key, err := sameKind(in.Certificate.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("making a throw-away key: %w", err)
 	}
-	return &issuer{
-		name: in.Name, cert: in.Certificate, signer: in.Signer, throwAway: key,
-		standIn: &x509.Certificate{
-			RawSubject:   in.Certificate.RawSubject,
-			SubjectKeyId: in.Certificate.SubjectKeyId,
-			PublicKey:    key.Public(),
-		},
-	}, nil
+	m, err := newMessage(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if is.placeholder, err = m.sign(key); err != nil {
+		return nil, fmt.Errorf("signing with a throw-away key: %w", err)
+	}
+	return is, nil
 }
 
 // sameKind makes a key with the algorithm and size of pub.
@@ -190,21 +190,4 @@ func signatureAlgorithm(pub crypto.PublicKey) (x509.SignatureAlgorithm, crypto.H
 		return x509.SHA256WithRSA, crypto.SHA256, nil
 	}
 	return 0, 0, fmt.Errorf("key type %T, want ECDSA, Ed25519 or RSA", pub)
-}
-
-// assemble puts a signature over the TBS of lintCopy in the place of the one that is there
-// (RFC 5280 section 4.1).
-func assemble(lintCopy, signature []byte) ([]byte, error) {
-	var outer, tbs, algorithm cryptobyte.String
-	in := cryptobyte.String(lintCopy)
-	if !in.ReadASN1(&outer, asn1.SEQUENCE) || !outer.ReadASN1Element(&tbs, asn1.SEQUENCE) || !outer.ReadASN1Element(&algorithm, asn1.SEQUENCE) {
-		return nil, errors.New("the linted certificate does not parse")
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(tbs)
-		b.AddBytes(algorithm)
-		b.AddASN1BitString(signature)
-	})
-	return b.Bytes()
 }

@@ -34,6 +34,7 @@ if a figure misses its limit. Payments are measured by a Go benchmark; see docs/
 			if conf.Certificates, err = parseCount(certificates); err != nil {
 				return err
 			}
+			defer collectLess()() // as payca serve does
 			report, err := bench.Run(cmd.Context(), conf)
 			if err != nil {
 				return err

@@ -51,6 +51,7 @@ func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 		return err
 	}
 	a.storyf("Serving %s on %s, status on %s", n.Name(), n.URL(), n.StatusURL())
+	defer collectLess()()
 	return n.Serve(ctx, listeners)
 }
 
