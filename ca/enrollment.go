@@ -49,7 +49,7 @@ func (a *Authority) fileEnrollment(ctx context.Context, ap application) error {
 	}
 	d, err := a.decide(ctx, ap, is)
 	if err == nil {
-		_, err = a.draft(d, is)
+		_, err = a.tryDraft(d, is)
 	}
 	if err != nil {
 		return a.refused(ctx, ap, err)
