@@ -36,6 +36,8 @@ type Config struct {
 	// OnRevoke is told of every revocation, hold and release, after its commit and before the call that made it
 	// returns. It drops what was signed ahead; it may be told of one whose commit failed. Nil: nobody.
 	OnRevoke func(issuer string, serial Serial)
+	// Approvals is who approves what.
+	Approvals policy.Approvals
 
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand

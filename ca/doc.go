@@ -2,7 +2,8 @@
 //
 // Call [New] first; it needs the certificates and keys of the issuing CAs (made once by [Create], kept
 // in files by a [Keyring], opened by [OpenKey]), the checked profiles, a [Store] and a [Linter] (package
-// ca/lint has one). Then [Authority.Issue], [Authority.Renew] [Authority.Revoke] and [Authority.Release].
+// ca/lint has one). Then [Authority.Issue], [Authority.Renew], [Authority.Revoke] and [Authority.Release].
+// [Authority.SetState] suspends, resumes and closes a party.
 //
 // # Guarantees
 //
@@ -20,6 +21,10 @@
 //
 // CRLs are signed by [Authority.BeginCRL], which records the number first and signs only what parses as
 // the list of that issuer with that number, so that no certificate can be signed this way.
+//
+// What needs approval is filed as an [ApprovalRequest], named by the hash of what it asks. [Authority.Vote] takes what approvers
+// signed; [Authority.Fulfil], [Authority.Approved] and [Authority.PutInForce] count the votes as things are then, and go on
+// only when they are enough.
 //
 // # Refused
 //

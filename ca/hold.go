@@ -15,6 +15,8 @@ type ReleaseRequest struct {
 	Serial Serial // of the certificate
 	By     string // on whose word: as in audit.Event.Actor
 	From   string // remote address, "" for none
+
+	resumes bool // its party is resumed
 }
 
 // Release ends the hold of a certificate, which [Authority.Revoke] with the reason CertificateHold began. When it returns
@@ -22,7 +24,8 @@ type ReleaseRequest struct {
 // the next delta CRL says removeFromCRL.
 //
 // Errors: one that wraps [ErrNotFound] for a serial that was never issued; a [*NotHeldError] for a certificate that is
-// good; a [*RevokedError] for one that is revoked for good; a *policy.Violation for an empty By.
+// good; a [*RevokedError] for one that is revoked for good; a *policy.Violation for an empty By, and for the hold of
+// a suspended party, which ends when [Authority.SetState] resumes it.
 func (a *Authority) Release(ctx context.Context, req ReleaseRequest) error {
 	if req.By == "" {
 		return &policy.Violation{Rule: "release-by", Field: "by", Got: "empty", Want: "on whose word it is"}
@@ -30,6 +33,12 @@ func (a *Authority) Release(ctx context.Context, req ReleaseRequest) error {
 	rec, err := a.cfg.Store.BySerial(ctx, req.Serial)
 	if err != nil {
 		return fmt.Errorf("releasing certificate %s: %w", req.Serial, err)
+	}
+	if r := rec.Revocation; r != nil && r.Cause == causeSuspension && !req.resumes {
+		return &policy.Violation{
+			Rule: "release-suspended", Field: "certificate " + rec.Serial.String(), Got: "on hold because its party " + rec.Party + " is suspended",
+			Want: "the party resumed, which releases it",
+		}
 	}
 	event := audit.Event{
 		Time: a.now(), Kind: audit.CertificateFreed, Actor: clip(req.By), From: clip(req.From),

@@ -45,6 +45,8 @@ type application struct {
 	renews   *Serial           // the certificate that is being renewed
 	faults   policy.Violations // found on the way in; policy says what else is wrong
 	approved bool              // as many as the profile wants have approved exactly this request
+	grant    *grant            // what the approval of the renewed certificate covers; nil if that is not what approves
+	request  string            // id of the approval request that it fulfils, "" for none
 }
 
 // Issue decides, issues and records one certificate; see the package comment for the steps.
@@ -53,11 +55,19 @@ type application struct {
 // in the audit log before Issue returns. Any other error means that the CA could not do its
 // work; then a certificate may have been signed, but nobody has it, and its serial is never good.
 // A context that ends before the certificate is signed stops the issuance; after that it is finished.
+// Where the profile wants approval, the request is filed and the error is a [*PendingError]; [Authority.Fulfil], or the same
+// request again, gets the certificate once enough have approved.
 func (a *Authority) Issue(ctx context.Context, req Request) (*Certificate, error) {
 	ap := application{Request: req, now: a.now()}
 	err := a.enter(ctx, &ap)
+	if used, ok := errors.AsType[*TokenUsedError](err); ok && used.By.Request != "" {
+		return a.again(ctx, ap, used)
+	}
 	if err != nil {
 		return nil, a.refused(ctx, ap, err)
+	}
+	if _, ok := ap.profile.Approval(); ok {
+		return nil, a.fileEnrollment(ctx, ap)
 	}
 	return a.gate(ctx, ap)
 }
@@ -202,6 +212,9 @@ func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*po
 		return nil, err
 	}
 	vs = append(vs, exceeded...)
+	if ap.grant != nil && d != nil {
+		vs = append(vs, ap.grant.covers(d, ap.party)...)
+	}
 	if csr != nil {
 		err := a.checkKey(ctx, csr)
 		more := policy.ViolationsOf(err)
@@ -315,16 +328,15 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
 	rec, err := a.cfg.Store.Issue(ctx, Issuance{
-		Record: rec, Token: ap.Token, Event: issuedEvent(ap, rec),
+		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec),
 		Use: TokenUse{Party: ap.party.ID, From: ap.From, At: ap.now, Serial: intent.Serial},
 	})
 	if err != nil {
-		if _, used := errors.AsType[*TokenUsedError](err); ap.Token == "" || !used && !errors.Is(err, ErrNotFound) {
+		late := lateRefusal(ap, err)
+		if late == nil {
 			return nil, fmt.Errorf("recording certificate %s: %w", intent.Serial, err)
-		} else if !used {
-			err = unknownToken(ap.Token)
 		}
-		return nil, errors.Join(a.refused(ctx, ap, err), a.closeIntent(ctx, intent, err.Error()))
+		return nil, errors.Join(a.refused(ctx, ap, late), a.closeIntent(ctx, intent, late.Error()))
 	}
 	// A compromise that was reported since step 0 found this certificate, or is found here.
 	if err := a.checkCompromise(ctx, rec.SPKI); err != nil {
@@ -342,6 +354,9 @@ func issuedEvent(ap application, rec Record) audit.Event {
 	attrs := map[string]string{"protocol": ap.Protocol}
 	if ap.Token != "" {
 		attrs["token"] = ap.Token
+	}
+	if ap.request != "" {
+		attrs["request"] = ap.request
 	}
 	if ap.renews != nil {
 		attrs["renews"] = ap.renews.String()

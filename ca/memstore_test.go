@@ -40,6 +40,8 @@ type memStore struct {
 	free      map[ca.Serial]time.Time // when holds ended
 	leaves    [][]byte
 
+	asked
+
 	failReserve, failIssue, failAppend, failCheck error
 	onIssue                                       func() // before an issuance is committed
 }
@@ -54,6 +56,7 @@ func newMemStore() *memStore {
 	return &memStore{
 		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{}, byKey: map[[32]byte][]int{},
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
+		asked:  asked{pins: map[string]ca.Pin{}},
 		shards: map[string]int{}, free: map[ca.Serial]time.Time{},
 	}
 }
@@ -99,6 +102,12 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 	i := m.intent(is.Record.Serial)
 	if i < 0 {
 		return ca.Record{}, ca.ErrNoIntent
+	}
+	if p, ok := m.parties[is.Record.Party]; ok && p.State != policy.Active {
+		return ca.Record{}, ca.ErrInactive
+	}
+	if err := m.settle(is); err != nil {
+		return ca.Record{}, err
 	}
 	if is.Token != "" {
 		t, ok := m.tokens[is.Token]

@@ -18,7 +18,7 @@ const (
 	MessageNeedless = "needless" // what it told of was renewed or revoked before it could be sent
 )
 
-// A Message tells people of certificates.
+// A Message tells people of certificates, or of a request.
 type Message struct {
 	ID       uint64        `json:"id"`              // from 1; the store gives it
 	Target   string        `json:"target"`          // how it is sent: mail, webhook
@@ -38,12 +38,14 @@ func (m Message) Settled() bool {
 	return m.State != MessageWaiting && m.State != MessageSending
 }
 
-// A MessageItem is a certificate that a message tells of.
+// A MessageItem is a certificate that a message tells of, or a request that waits for approvers.
 type MessageItem struct {
-	Serial   Serial      `json:"serial"`
+	Serial   Serial      `json:"serial,omitzero"`
 	Party    string      `json:"party"`
-	Role     policy.Role `json:"role"`
-	Profile  string      `json:"profile"`
+	Role     policy.Role `json:"role,omitempty"`
+	Profile  string      `json:"profile,omitempty"`
+	Request  string      `json:"request,omitempty"` // id of the request
+	Asks     string      `json:"asks,omitempty"`    // its kind
 	NotAfter time.Time   `json:"not_after"`
 }
 

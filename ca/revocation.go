@@ -69,6 +69,8 @@ type Revocation struct {
 	By       string    `json:"by"`        // on whose word
 	// Invalidity is since when the key is suspected (RFC 5280 section 5.3.2), UTC, whole seconds; zero if not known.
 	Invalidity time.Time `json:"invalidity,omitzero"`
+	// Cause is "suspension" for the hold of a certificate whose party is suspended.
+	Cause string `json:"cause,omitempty"`
 	// Shard is that of the certificate, as in [Record]; AnyShard for one that nobody knows.
 	Shard int `json:"shard,omitempty"`
 }

@@ -21,6 +21,8 @@ type RevokeRequest struct {
 	// Invalidity is since when the key is suspected; zero if not known. It lies after the beginning of the certificate, and
 	// not in the future.
 	Invalidity time.Time
+	// Cause is as in [Revocation].
+	Cause string
 }
 
 // Revoke revokes a certificate, and with keyCompromise every other unexpired certificate of the same
@@ -61,7 +63,7 @@ func (a *Authority) Revoke(ctx context.Context, req RevokeRequest) (Revocation, 
 func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (Revocation, error) {
 	rev := Revocation{
 		Serial: rec.Serial, Issuer: rec.Issuer, Reason: req.Reason,
-		At: a.now(), NotAfter: rec.NotAfter, By: req.By, Shard: rec.Shard,
+		At: a.now(), NotAfter: rec.NotAfter, By: req.By, Shard: rec.Shard, Cause: req.Cause,
 	}
 	if !req.Invalidity.IsZero() && !req.Invalidity.Before(rec.NotBefore) { // another certificate of the key may be younger than the suspicion
 		rev.Invalidity = req.Invalidity.UTC().Truncate(time.Second)

@@ -18,6 +18,7 @@ var (
 	ErrExists     = errors.New("exists already")
 	ErrSerialUsed = errors.New("serial was used before")
 	ErrNoIntent   = errors.New("no open intent for the serial")
+	ErrInactive   = errors.New("party is not active")
 )
 
 // A TokenUsedError refuses the second use of a one-time token and says who had the first.
@@ -44,6 +45,7 @@ type Store interface {
 	Inventory
 	Registry
 	Tokens
+	Approvals
 	Outbox
 
 	// Append records events that change nothing else.
@@ -61,7 +63,8 @@ type IssuanceStore interface {
 	Reserve(ctx context.Context, intent Intent) error
 	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
 	// is named and appends is.Event, all or nothing. It returns the record with
-	// its Index. ErrNoIntent; *TokenUsedError; ErrNotFound for an unknown token.
+	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; ErrNotFound for an
+	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active.
 	Issue(ctx context.Context, is Issuance) (Record, error)
 	// Intents lists the open intents, oldest first.
 	Intents(ctx context.Context) ([]Intent, error)
@@ -174,10 +177,12 @@ type Record struct {
 
 // An Issuance is what one commit of the gate writes.
 type Issuance struct {
-	Record Record      // Index is ignored
-	Token  string      // id of the token to redeem, "" for none
-	Use    TokenUse    // written into the token
-	Event  audit.Event // certificate.issued
+	Record Record   // Index is ignored
+	Token  string   // id of the token to redeem, "" for none
+	Use    TokenUse // written into the token
+	// Request is the id of the approval request that it fulfils, "" for none.
+	Request string
+	Event   audit.Event // certificate.issued
 }
 
 // Status is what the store knows of a serial.
@@ -221,5 +226,7 @@ type TokenUse struct {
 	Party  string    `json:"party"`
 	From   string    `json:"from"`
 	At     time.Time `json:"at"`
-	Serial Serial    `json:"serial"`
+	Serial Serial    `json:"serial,omitzero"`
+	// Request is the id of the approval request that the token was used for; then there is no Serial.
+	Request string `json:"request,omitempty"`
 }

@@ -74,7 +74,7 @@ func (p *Profile) Approval() (Approval, bool) {
 	if a == nil {
 		return Approval{}, false
 	}
-	return Approval{K: a.K, Of: a.Of, By: []string{a.By}}, true
+	return a.Approval(), true
 }
 
 // Protocols lists the ways in which a certificate can be asked for.
@@ -110,19 +110,18 @@ func (c *profileChecker) approval() {
 	if a == nil {
 		return
 	}
-	switch {
-	case a.K < 1:
-		c.wrong("approval.k", "approval.k %d: want 1 at least; leave approval out for none", a.K)
-	case a.Of < a.K || a.Of > 100:
-		c.wrong("approval.of", "approval.of %d: want %d (k) to 100", a.Of, a.K)
+	for _, f := range a.faults() {
+		c.wrong("approval."+f.key, "approval.%s", f.text)
 	}
 	switch {
-	case a.By != ByOperators && a.By != ByBank:
-		c.wrong("approval.by", "approval.by %s: want operators or bank", quote(a.By))
 	case a.By == ByBank && c.p.cfg.Role != Consumer:
 		c.wrong("approval.by", "approval.by bank: want operators, only consumers have a bank")
 	case a.By == ByBank && a.Of != 1:
 		c.wrong("approval.of", "approval.of %d by bank: want 1, a consumer has one bank", a.Of)
+	case c.p.cfg.Role == Service:
+		c.wrong("approval", "approval: want none, the CA issues its own server certificate under a profile for the role service")
+	case c.p.cfg.KeyUsage == keyAgreement:
+		c.wrong("approval", "approval: want none with keyAgreement, a party gets these by the signing certificate that was approved")
 	}
 }
 

@@ -44,11 +44,16 @@ var (
 	bucketOutbox  = []byte("outbox")        // number -> message
 	bucketStates  = []byte("outbox-states") // state of a message, 0, number -> since when
 	bucketNoticed = []byte("noticed")       // target, 0, topic, 0, serial -> not after
+	bucketAsked   = []byte("asked")         // id of an approval request -> request
+	bucketFiled   = []byte("filed")         // number -> id
+	bucketWaiting = []byte("waiting")       // number of a pending one -> id
+	bucketPins    = []byte("pins")          // kind -> what is in force
 	buckets       = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 		bucketOutbox, bucketStates, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
+		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
 	}
 )
 

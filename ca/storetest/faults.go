@@ -121,7 +121,7 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
-	}, w.messages()...)
+	}, append(w.asking(), w.messages()...)...)
 }
 
 // messages is the part of the story that is about the outbox.

@@ -236,6 +236,12 @@ func Dump(t testing.TB, s ca.Store, tokenIDs ...string) string {
 	line("messages", all(t, s.Messages(t.Context(), "")), nil)
 	counts, err := s.CountMessages(t.Context())
 	line("messages in each state", counts, err)
+	line("requests", all(t, s.ApprovalRequests(t.Context(), ca.RequestFilter{})), nil)
+	line("pending", all(t, s.ApprovalRequests(t.Context(), ca.RequestFilter{State: ca.RequestPending})), nil)
+	for _, kind := range []string{ca.AskPolicy, ca.AskIssuers} {
+		pin, err := s.Pin(t.Context(), kind)
+		line("pin", pin, err)
+	}
 	for _, leaf := range leavesOf(t, s) {
 		fmt.Fprintln(&text, "leaf", string(leaf))
 	}

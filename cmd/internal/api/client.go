@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
@@ -90,6 +91,39 @@ func (c *Client) Release(ctx context.Context, req Selection) (ReleaseReply, erro
 func (c *Client) Lists(ctx context.Context) (ListsReply, error) {
 	var out ListsReply
 	err := c.call(ctx, http.MethodGet, "/v1/crls", nil, &out)
+	return out, err
+}
+
+// SetState suspends, resumes or closes a party; or says what waits for approvers.
+func (c *Client) SetState(ctx context.Context, party string, req StateRequest) (StateReply, error) {
+	var out StateReply
+	err := c.call(ctx, http.MethodPost, "/v1/parties/"+url.PathEscape(party)+"/state", req, &out)
+	return out, err
+}
+
+// Requests yields requests for approval, page after page; query takes the parameters of GET /v1/requests.
+func (c *Client) Requests(ctx context.Context, query url.Values) iter.Seq2[ca.RequestView, error] {
+	return pages[ca.RequestView](ctx, c, "/v1/requests", query)
+}
+
+// Request finds a request for approval by id.
+func (c *Client) Request(ctx context.Context, id string) (ca.RequestView, error) {
+	var out ca.RequestView
+	err := c.call(ctx, http.MethodGet, "/v1/requests/"+url.PathEscape(id), nil, &out)
+	return out, err
+}
+
+// Vote delivers what an approver signed about a request.
+func (c *Client) Vote(ctx context.Context, id, object string) (VoteReply, error) {
+	var out VoteReply
+	err := c.call(ctx, http.MethodPost, "/v1/requests/"+url.PathEscape(id)+"/votes", Ballot{Vote: object}, &out)
+	return out, err
+}
+
+// Propose asks that something else be in force.
+func (c *Client) Propose(ctx context.Context, p Proposal) (Waiting, error) {
+	var out Waiting
+	err := c.call(ctx, http.MethodPost, "/v1/requests", p, &out)
 	return out, err
 }
 

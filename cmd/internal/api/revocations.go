@@ -34,8 +34,9 @@ type RevocationRequest struct {
 // A RevocationReply says what was revoked and in which CRLs it stands.
 type RevocationReply struct {
 	Revoked []ca.Revocation   `json:"revoked"`
-	Already int               `json:"already"` // certificates for which what stands is stronger
-	CRLs    map[string]uint64 `json:"crls"`    // number of the CRLs that list them, by issuer
+	Already int               `json:"already"`           // certificates for which what stands is stronger
+	CRLs    map[string]uint64 `json:"crls"`              // number of the CRLs that list them, by issuer
+	Pending *ca.RequestView   `json:"pending,omitempty"` // nothing was revoked: it waits for approvers
 }
 
 // A ReleaseReply says which holds ended, and in which CRLs that stands.
@@ -55,35 +56,79 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(r, &req); err != nil {
 		return err
 	}
-	reason, err := ca.ParseReason(req.Reason)
-	if err != nil {
-		return badParameter("reason", req.Reason, "a reason of RFC 5280 section 5.3.1, such as keyCompromise or superseded")
-	}
-	records, err := a.selected(r, req.Selection, peer)
+	plan, err := a.plan(r, req, ownOnly(peer))
 	if err != nil {
 		return err
 	}
-	answer := RevocationReply{Revoked: []ca.Revocation{}, CRLs: map[string]uint64{}}
-	if req.many() {
-		before := len(records)
-		records = only(records, func(rec ca.Record) bool {
-			at := a.cfg.Now()
-			if rec.Revocation != nil && at.Before(rec.Revocation.At) {
-				at = rec.Revocation.At
-			}
-			return ca.CheckRevocation(rec.Revocation, ca.Revocation{Serial: rec.Serial, Reason: reason, At: at}) == nil
-		})
-		answer.Already = before - len(records)
-	}
-	if err := a.admitSeveral(req.Selection, records); err != nil {
+	if err := a.admitSeveral(req.Selection, plan.records); err != nil {
 		return err
 	}
-	request := ca.RevokeRequest{Reason: reason, By: peer.Identity.String(), From: r.RemoteAddr, Invalidity: req.Invalidity}
-	err = a.revokeAll(r, records, request, &answer)
-	if err = errors.Join(err, a.publish(r, answer.CRLs)); err != nil {
+	if plan.request.Reason != ca.CertificateHold { // which can be undone, so it need not wait
+		ask := ca.Ask{Kind: ca.AskRevoke, Party: req.Party, What: req, By: peer.Identity, From: r.RemoteAddr}
+		if waits, err := a.ask(r, ask, len(plan.records)); waits || err != nil {
+			return a.waiting(w, r, err)
+		}
+	}
+	plan.request.By = peer.Identity.String()
+	answer, err := a.carryOut(r, plan)
+	if err != nil {
 		return err
 	}
 	return reply(w, http.StatusOK, answer)
+}
+
+// A plan is what a revocation would do.
+type plan struct {
+	records []ca.Record
+	request ca.RevokeRequest // without Serial and By
+	already int              // certificates for which what stands is stronger
+}
+
+// plan finds out what a revocation would do; own is the party whose certificates alone it may be of, "" for any.
+func (a *api) plan(r *http.Request, req RevocationRequest, own string) (p plan, err error) {
+	p.request = ca.RevokeRequest{From: r.RemoteAddr, Invalidity: req.Invalidity}
+	if p.request.Reason, err = ca.ParseReason(req.Reason); err != nil {
+		return p, badParameter("reason", req.Reason, "a reason of RFC 5280 section 5.3.1, such as keyCompromise or superseded")
+	}
+	if p.records, err = a.selected(r, req.Selection, own); err != nil || !req.many() {
+		return p, err
+	}
+	before := len(p.records)
+	p.records = only(p.records, func(rec ca.Record) bool {
+		at := a.cfg.Now()
+		if rec.Revocation != nil && at.Before(rec.Revocation.At) {
+			at = rec.Revocation.At
+		}
+		return ca.CheckRevocation(rec.Revocation, ca.Revocation{Serial: rec.Serial, Reason: p.request.Reason, At: at}) == nil
+	})
+	p.already = before - len(p.records)
+	return p, nil
+}
+
+// carryOut revokes what was planned, and publishes it.
+func (a *api) carryOut(r *http.Request, p plan) (RevocationReply, error) {
+	answer := RevocationReply{Revoked: []ca.Revocation{}, Already: p.already, CRLs: map[string]uint64{}}
+	err := a.revokeAll(r, p.records, p.request, &answer)
+	return answer, errors.Join(err, a.publish(r, answer.CRLs))
+}
+
+// revokeAsked does what an approved request asks, in the name of the operator who asked.
+func (a *api) revokeAsked(r *http.Request, req RevocationRequest, by string) (*RevocationReply, error) {
+	p, err := a.plan(r, req, "")
+	if err != nil {
+		return nil, err
+	}
+	p.request.By = by
+	answer, err := a.carryOut(r, p)
+	return &answer, err
+}
+
+// ownOnly is the party whose certificates alone the caller may change: itself, "" for operators.
+func ownOnly(peer *policy.Peer) string {
+	if peer.Identity.Role == policy.Operator {
+		return ""
+	}
+	return peer.Identity.Party
 }
 
 // revokeAll revokes the records one by one.
@@ -115,7 +160,7 @@ func (a *api) release(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(r, &req); err != nil {
 		return err
 	}
-	records, err := a.selected(r, req, peer)
+	records, err := a.selected(r, req, ownOnly(peer))
 	if err != nil {
 		return err
 	}
@@ -171,7 +216,7 @@ func only(records []ca.Record, keep func(ca.Record) bool) (kept []ca.Record) {
 }
 
 // selected finds the certificates that are named and that the caller may change.
-func (a *api) selected(r *http.Request, sel Selection, peer *policy.Peer) ([]ca.Record, error) {
+func (a *api) selected(r *http.Request, sel Selection, own string) ([]ca.Record, error) {
 	named := 0
 	for _, name := range []string{sel.Serial, sel.Party, sel.Key} {
 		if name != "" {
@@ -180,10 +225,6 @@ func (a *api) selected(r *http.Request, sel Selection, peer *policy.Peer) ([]ca.
 	}
 	if named != 1 {
 		return nil, badParameter("serial, party, key", sel.Serial+", "+sel.Party+", "+sel.Key, "exactly one of the three")
-	}
-	own := ""
-	if peer.Identity.Role != policy.Operator {
-		own = peer.Identity.Party
 	}
 	if sel.Serial != "" {
 		serial, err := ca.ParseSerial(sel.Serial)

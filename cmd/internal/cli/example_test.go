@@ -21,6 +21,9 @@ var elsewhere = map[string]string{
 	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",
 	"payca audit prove": "audit.txtar", "payca audit verify-proof": "audit.txtar", "payca audit witness": "audit.txtar", "payca demo": "demo.txtar",
 
+	"payca party suspend": "approval.txtar", "payca party resume": "approval.txtar", "payca party close": "approval.txtar",
+	"payca request list": "approval.txtar", "payca request show": "approval.txtar", "payca request approve": "approval.txtar",
+	"payca request reject": "approval.txtar", "payca request propose": "approval.txtar",
 	"payca policy show": "policy.txtar", "payca policy explain": "policy.txtar",
 	"payca backup": "backup.txtar", "payca restore": "backup.txtar", "payca recover": "backup.txtar",
 

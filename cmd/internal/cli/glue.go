@@ -95,6 +95,8 @@ func hintFor(p *problem.Problem) string {
 		return "change them all: --all"
 	case "exists":
 		return "payca party show ID shows it"
+	case "request-settled":
+		return "payca request list --state all shows what became of it; a new one takes a new token"
 	case "wrong-role":
 		return "operators may do this; --dir names the directory with the operator's identity"
 	}

@@ -182,6 +182,9 @@ func (a *app) revoke(ctx context.Context, request api.RevocationRequest, done, w
 	if err != nil {
 		return explain(err)
 	}
+	if answer.Pending != nil {
+		return a.waits(answer, *answer.Pending)
+	}
 	return a.show(answer, func(w io.Writer) {
 		if len(answer.Revoked) == 0 {
 			verb := map[string]string{"Revoked": "revoke", "Held": "hold"}[done]

@@ -60,7 +60,10 @@ func explainOpen(err error, dir string) error {
 	var locked *boltstore.LockedError
 	var restored *network.RestoredError
 	var older *status.NumberError
+	var pin *ca.PinError
 	switch {
+	case errors.As(err, &pin):
+		return fail(ExitFailure, err, "put back what was in force and serve; payca request propose "+pin.Kind+" asks for a change")
 	case errors.As(err, &older):
 		return fail(ExitFailure, err, fmt.Sprintf("payca recover --crl-floor %d --log-floor N raises the numbers after an older store was put back; payca recover --help says more", older.Published))
 	case errors.As(err, &restored):

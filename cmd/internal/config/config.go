@@ -30,6 +30,10 @@ type Config struct {
 	Profiles []policy.ProfileConfig `yaml:"profiles"`
 	// Rules are conditions in CEL that every request of a party must fulfil, under whatever profile.
 	Rules []policy.RuleConfig `yaml:"rules"`
+	// Approvals is who approves changes of the policy and the issuing CAs, and the revocation of many certificates. Who approves a certificate stands in its profile.
+	Approvals policy.Approvals `yaml:"approvals"`
+	// Endpoints are what roles may call. An entry replaces the built-in one for the same role as a whole; the rest stand as they are.
+	Endpoints []policy.Access `yaml:"endpoints"`
 	// OCSP is the shape of OCSP answers.
 	OCSP OCSP `yaml:"ocsp"`
 	// CRL is the shape of revocation lists.
@@ -156,6 +160,8 @@ func Default(network string) Config {
 		Keys:        Keys{PassphraseFile: "ca/passphrase"},
 		Profiles:    []policy.ProfileConfig{},
 		Rules:       []policy.RuleConfig{},
+		Approvals:   policy.Approvals{Approvers: []string{}},
+		Endpoints:   []policy.Access{},
 		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute), ResponderID: "key", SHA1: true, Retention: policy.Duration(3 * 366 * 24 * time.Hour)},
 		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour), Shards: 16, ShardsOf: map[string]int{}, ShardBudget: 512 << 10, RootAlarm: policy.Duration(60 * 24 * time.Hour)},
 		Audit:       Audit{Sinks: []Sink{}},

@@ -43,7 +43,12 @@ func (c *Config) Validate() error {
 	}
 	check("store.bolt", checkPath(c.Store.Bolt))
 	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
-	if _, err := c.CompileProfiles(); err != nil {
+	profiles, err := c.CompileProfiles()
+	if err != nil {
+		errs = append(errs, listOf(err)...)
+	}
+	errs = append(errs, c.checkApprovals(profiles)...)
+	if _, err := c.CompileEndpoints(); err != nil {
 		errs = append(errs, listOf(err)...)
 	}
 	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))

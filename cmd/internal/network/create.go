@@ -211,6 +211,9 @@ func firstOperator(ctx context.Context, cfg CreateConfig, building string, ring 
 	if err := core.store.Append(ctx, created); err != nil {
 		return time.Time{}, err
 	}
+	if err := core.putInForce(ctx); err != nil {
+		return time.Time{}, err
+	}
 	added := audit.Event{Time: now, Kind: audit.PartyAdded, Actor: "local", Party: operator.ID, Role: string(operator.Role)}
 	if err := core.store.AddParty(ctx, operator, added); err != nil {
 		return time.Time{}, err

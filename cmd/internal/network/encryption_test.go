@@ -216,10 +216,11 @@ func checkAPartyThatIsNotActiveIsIssuedNothing(t *testing.T, r *running) {
 	gateway, err := enroll.Open(r.enroll(t, "gw4", policy.Gateway))
 	must(t, err)
 	for _, state := range []policy.State{policy.Suspended, policy.Closed} {
-		must(t, r.network.SetState(t.Context(), "gw4", state))
+		_, err := r.operator.SetState(t.Context(), "gw4", api.StateRequest{State: state})
+		must(t, err)
 		_, err = r.caller(t, gateway).Issue(t.Context(), "gateway-encryption", newRequest(t))
-		if refused := problemOf(t, err); refused.Status != 403 || len(refused.Violations) != 1 || refused.Violations[0].Rule != "party-active" {
-			t.Errorf("%s: got %v, want party-active", state, refused)
+		if refused := problemOf(t, err); refused.Status != 403 || refused.Name() != "certificate-revoked" {
+			t.Errorf("%s: got %v, want certificate-revoked, as all its certificates are on hold or revoked", state, refused)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/payca/payca/cmd/internal/notice"
 )
 
-// openNotices makes what tells people of certificates that end soon; nil if nobody is to be told.
+// openNotices makes what tells people of certificates that end soon, and of requests that wait for approvers; nil if nobody is to be told.
 func (n *Network) openNotices(dir string) error {
 	cfg := n.config.Notices
 	targets := map[string]notice.Target{}
@@ -38,7 +38,7 @@ func (n *Network) openNotices(dir string) error {
 		}
 		targets["webhook"] = notice.Webhook{Network: n.config.Network, URL: cfg.Webhook.URL, Secret: secret}
 	}
-	if len(targets) == 0 || len(cfg.Expiring) == 0 {
+	if len(targets) == 0 {
 		return nil
 	}
 	var err error

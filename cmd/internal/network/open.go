@@ -49,6 +49,7 @@ type core struct {
 	store     ca.Store
 	authority *ca.Authority
 	profiles  []*policy.Profile
+	endpoints *policy.Endpoints // who may call what
 	status    *status.Service
 	tokenKey  crypto.Signer
 	logKey    string
@@ -98,6 +99,10 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
+	endpoints, err := cfg.config.CompileEndpoints()
+	if err != nil {
+		return nil, err
+	}
 	store, err := boltstore.Open(ctx, boltstore.Config{Path: inDir(cfg.dir, cfg.config.Store.Bolt), Log: log, Logger: cfg.logger, BeforeCommit: cfg.beforeCommit})
 	if err != nil {
 		return nil, err
@@ -106,7 +111,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, tokenKey: keys.token, logKey: log.VerifierKey()}
+	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, endpoints: endpoints, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
 		Store: store, Root: keys.root, RootCRL: func() ([]byte, error) { return os.ReadFile(files.path("root.crl")) }, Dir: files.path("crl"),
 		OCSP: ocspOptions(cfg.config.OCSP), Feed: status.FeedOptions{Key: statusKey, Origin: cfg.config.Network + "/status"},
@@ -115,7 +120,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	})
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
-			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles,
+			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles, Approvals: cfg.config.Approvals,
 			Store: store, Linter: linter, StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
 		})
 	}

@@ -94,6 +94,9 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 }
 
 func (n *Network) start(ctx context.Context) error {
+	if err := n.putInForce(ctx); err != nil {
+		return err
+	}
 	events := []audit.Event{{Time: n.now().UTC(), Kind: audit.Started, Actor: "local"}}
 	for _, issuer := range n.authority.Issuers() {
 		events = append(events, audit.Event{Time: n.now().UTC(), Kind: audit.KeyLoaded, Actor: "local", Issuer: issuer})
@@ -162,7 +165,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	enrollment, err := server.New(server.Config{
 		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
-		Problems: problems, Identify: identify, Now: n.now,
+		Problems: problems, Identify: identify, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -170,7 +173,7 @@ func (n *Network) routes() (http.Handler, error) {
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
 		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Notices: n.noticeHealth,
-		Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
+		Endpoints: n.endpoints, Found: n.found, Many: n.config.Approvals.ManyOrDefault(), Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -182,7 +185,7 @@ func (n *Network) routes() (http.Handler, error) {
 	mux.Handle("/v1/", operations)
 	mux.Handle(status.FeedPath, n.status)
 	mux.Handle(server.DirectoryPath, n.directory)
-	for _, path := range []string{"/", "/v1/enroll", "/v1/renew", "/v1/issue", "/v1/roots"} {
+	for _, path := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
 		mux.Handle(path, enrollment)
 	}
 	return mux, nil
@@ -311,7 +314,7 @@ func request(req server.Request) ca.Request {
 
 func (g gate) issued(c *ca.Certificate, err error) (*server.Issued, error) {
 	if err != nil {
-		return nil, err
+		return nil, waiting(err)
 	}
 	id, err := policy.IdentityOf(c.Leaf, g.authority.Network())
 	return &server.Issued{Identity: id, Chain: c.Chain}, err
@@ -342,5 +345,14 @@ func (l localStatus) Check(ctx context.Context, leaf, _ *x509.Certificate, _ []b
 		verdict.State, verdict.RevokedAt, verdict.Reason = ocsp.Revoked, record.Revocation.At, int(record.Revocation.Reason)
 		return verdict, &ocsp.RevokedError{Serial: serial, At: verdict.RevokedAt, Reason: verdict.Reason, Source: verdict.Source}
 	}
-	return verdict, nil
+	return verdict, l.checkParty(ctx, record.Party)
+}
+
+// checkParty refuses a party that is suspended or closed, also while its certificates are still being put on hold or revoked.
+func (l localStatus) checkParty(ctx context.Context, id string) error {
+	party, err := l.store.Party(ctx, id)
+	if err == nil && party.State != policy.Active {
+		err = &problem.Error{Status: http.StatusForbidden, Name: "party-inactive", Detail: "party " + id + " is " + string(party.State) + ", want an active one"}
+	}
+	return err
 }

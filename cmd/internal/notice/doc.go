@@ -1,4 +1,4 @@
-// Package notice tells people by mail and webhook of certificates that end soon.
+// Package notice tells people by mail and webhook of certificates that end soon, and of requests that wait for approvers.
 //
 // Call [New] with a [Config], then [Notifier.Run]. Every hour it looks for valid certificates that end within a threshold
 // and have no successor, and puts a message for each target into the store's outbox; it sends what is there.

@@ -157,7 +157,11 @@ func write(client *smtp.Client, text []byte) error {
 func (t Mail) text(m ca.Message) []byte {
 	var b bytes.Buffer
 	subject := fmt.Sprintf("%s: %d certificates: %s", t.Network, len(m.Items), m.Topic)
-	if len(m.Items) == 1 {
+	asks := len(m.Items) == 1 && m.Items[0].Request != ""
+	switch {
+	case asks:
+		subject = fmt.Sprintf("%s: request %.16s waits for approval", t.Network, m.Items[0].Request)
+	case len(m.Items) == 1:
 		subject = fmt.Sprintf("%s: the certificate of %s %s", t.Network, m.Items[0].Party, m.Topic)
 	}
 	for _, header := range [][2]string{
@@ -171,6 +175,13 @@ func (t Mail) text(m ca.Message) []byte {
 		{"Content-Type", "text/plain; charset=utf-8"},
 	} {
 		b.WriteString(header[0] + ": " + header[1] + "\r\n")
+	}
+	if asks {
+		item := m.Items[0]
+		fmt.Fprintf(&b, "\r\nIn %s this waits for approvers until %s:\r\n\r\n", t.Network, item.NotAfter.UTC().Format("2006-01-02 15:04"))
+		fmt.Fprintf(&b, "%s  %s\r\n  %s\r\n", item.Asks, item.Party, item.Request)
+		b.WriteString("\r\npayca request show says what exactly is asked; payca request approve, or reject, decides.\r\n")
+		return b.Bytes()
 	}
 	b.WriteString("\r\nThese certificates of " + t.Network + " end and have no successor yet:\r\n\r\n")
 	for _, item := range byEnd(m.Items) {

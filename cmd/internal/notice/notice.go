@@ -30,27 +30,29 @@ const (
 type Store interface {
 	ca.Outbox
 	ca.Inventory
+	ca.Approvals
 }
 
 // Config says what is told to whom.
 type Config struct {
 	Store      Store
-	Thresholds []time.Duration   // before the end of a certificate
+	Thresholds []time.Duration   // before the end of a certificate; none tells of requests alone
 	Targets    map[string]Target // by name: mail, webhook
 	Now        func() time.Time  // nil for time.Now
 	Logger     *slog.Logger      // nil for none
 }
 
-// A Notifier tells people of certificates that end soon.
+// A Notifier tells people of certificates that end soon, and of requests that wait for approvers.
 type Notifier struct {
-	cfg Config
-	mu  sync.Mutex // held while messages are sent
+	cfg  Config
+	mu   sync.Mutex // held while messages are sent
+	told uint64     // guarded by mu: number of the last request that was told of
 }
 
 // New checks the configuration.
 func New(cfg Config) (*Notifier, error) {
-	if cfg.Store == nil || len(cfg.Thresholds) == 0 || len(cfg.Targets) == 0 {
-		return nil, errors.New("new notifier: want Store, Thresholds and Targets")
+	if cfg.Store == nil || len(cfg.Targets) == 0 {
+		return nil, errors.New("new notifier: want Store and Targets")
 	}
 	for _, t := range cfg.Thresholds {
 		if t <= 0 {
@@ -90,6 +92,27 @@ func (n *Notifier) try(ctx context.Context, what string, do func(context.Context
 	if err := do(ctx); err != nil && ctx.Err() == nil {
 		n.cfg.Logger.LogAttrs(ctx, slog.LevelError, "cannot work on notices", slog.String("step", what), slog.Any("err", err))
 	}
+}
+
+// ask puts a message about each request that waits for approvers into the outbox. told is up to which number that was done: it
+// saves looks, and the outbox knows what was told.
+func (n *Notifier) ask(ctx context.Context) error {
+	now, told := n.cfg.Now().UTC(), n.told
+	for r, err := range n.cfg.Store.ApprovalRequests(ctx, ca.RequestFilter{State: ca.RequestPending, After: told}) {
+		if err != nil {
+			return err
+		}
+		told = r.Number
+		if !now.Before(r.NotAfter) {
+			continue
+		}
+		item := ca.MessageItem{Party: r.Party, Request: r.ID, Asks: r.Kind, NotAfter: r.NotAfter}
+		if err := n.tell(ctx, "waits for approval: "+r.ID, []ca.MessageItem{item}, now); err != nil {
+			return err
+		}
+	}
+	n.told = told
+	return nil
 }
 
 // Scan puts messages about certificates that end soon into the outbox.
@@ -170,9 +193,14 @@ func rarest(names []string) string {
 }
 
 func (n *Notifier) add(ctx context.Context, threshold time.Duration, items []ca.MessageItem, now time.Time) error {
+	return n.tell(ctx, "expires within "+policy.Duration(threshold).String(), items, now)
+}
+
+// tell puts a message to every target into the outbox, with what none told of before under the topic.
+func (n *Notifier) tell(ctx context.Context, topic string, items []ca.MessageItem, now time.Time) error {
 	for name := range n.cfg.Targets {
 		_, err := n.cfg.Store.AddMessage(ctx, ca.Message{
-			Target: name, Topic: "expires within " + policy.Duration(threshold).String(), Items: items,
+			Target: name, Topic: topic, Items: items,
 			Created: now, State: ca.MessageWaiting, Next: now, Changed: now,
 		})
 		if err != nil {

@@ -79,6 +79,9 @@ func (n *Notifier) Send(ctx context.Context) error {
 	if err := n.orphans(ctx); err != nil {
 		return err
 	}
+	if err := n.ask(ctx); err != nil {
+		return err
+	}
 	waiting, err := n.messages(ctx, ca.MessageWaiting)
 	if err != nil {
 		return err
@@ -173,13 +176,17 @@ func (n *Notifier) review(ctx context.Context, m ca.Message) (ca.Message, error)
 	if ended > 0 {
 		m.State = ca.MessageFailed
 		if m.Error == "" {
-			m.Error = "not sent before the certificates ended"
+			m.Error = "not sent before it ended"
 		}
 	}
 	return m, n.cfg.Store.SetMessage(ctx, m)
 }
 
 func (n *Notifier) needless(ctx context.Context, item ca.MessageItem, now time.Time) (bool, error) {
+	if item.Request != "" {
+		r, err := n.cfg.Store.ApprovalRequest(ctx, item.Request)
+		return err == nil && r.State != ca.RequestPending, err
+	}
 	record, err := n.cfg.Store.BySerial(ctx, item.Serial)
 	if err != nil || record.Revocation != nil {
 		return err == nil, err
