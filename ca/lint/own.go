@@ -58,10 +58,26 @@ func singleURI(c *x509.Certificate) string {
 	if len(c.URIs) != 1 {
 		return fmt.Sprintf("%d URI names, want exactly one", len(c.URIs))
 	}
-	if u := c.URIs[0]; u.Scheme != "spiffe" || u.Host == "" || u.Path == "" || u.Path == "/" {
+	if u := c.URIs[0]; u.Scheme != "spiffe" || !isHostName(u.Host) || u.Path == "" || u.Path == "/" {
 		return fmt.Sprintf("URI name %q, want spiffe://ROLE.NETWORK/PARTY", u)
 	}
 	return ""
+}
+
+// isHostName reports whether a name has two labels or more, of letters, digits and inner hyphens (RFC 1123 section 2.1).
+func isHostName(name string) bool {
+	labels := strings.Split(name, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+				return false
+			}
+		}
+	}
+	return len(labels) > 1 && len(name) <= 253
 }
 
 // serialLength wants 64 bits at least: a random serial of 159 bits has fewer once in 2^95 times.
