@@ -43,6 +43,7 @@ type Running struct {
 	source     *enroll.Source
 	encryption *enroll.Encryption // nil for roles without
 	changes    *feed.Client       // of statuses
+	checker    *ocsp.Checker
 	listen     string
 }
 
@@ -70,11 +71,13 @@ func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, 
 	if err != nil {
 		return nil, err
 	}
-	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: age, Feed: changes, Logger: logger})
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{
+		AllowPrivate: true, MaxAge: age, Feed: changes, Logger: logger, Cache: filepath.Join(c.Path(c.Data), "status.cache"),
+	})
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{source: source, listen: c.Listen, changes: changes}
+	r := &Running{source: source, listen: c.Listen, changes: changes, checker: checker}
 	cfg := agent.Config{
 		Dir: c.Path(c.Data), Source: source, Status: checker, Feed: changes, Directory: directory, Timeout: time.Duration(c.Timeout), Logger: logger,
 	}
@@ -121,6 +124,7 @@ func (r *Running) Serve(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return r.Agent.Run(ctx, listener) })
 	group.Go(func() error { return r.source.Run(ctx) })
 	group.Go(func() error { return r.changes.Run(ctx) })
+	group.Go(func() error { return r.checker.Run(ctx) })
 	if r.encryption != nil {
 		group.Go(func() error { return r.encryption.Run(ctx) })
 	}
