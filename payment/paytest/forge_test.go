@@ -3,6 +3,7 @@ package paytest_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -44,10 +45,7 @@ func newForger(t *testing.T, opts paytest.Options) *forger {
 // sign signs a body in the name of a node.
 func (f *forger) sign(n *paytest.Node, body payment.Body) payment.Object {
 	f.t.Helper()
-	signer, err := n.Agent.Signer()
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	signer := payment.Signer{URI: n.URI, Thumbprint: payment.Thumbprint(n.Cert.Certificate[0]), Key: n.Cert.PrivateKey.(crypto.Signer)}
 	payment.Stamp(body, time.Now(), time.Hour)
 	object, err := payment.Sign(signer, body)
 	if err != nil {
@@ -154,6 +152,12 @@ func (f *forger) post(from, to *paytest.Node, path, key string, body any, certif
 		}
 	}
 	return f.call(http.MethodPost, from, to, path, key, raw, certificate...)
+}
+
+// get reads a path with the certificate of a node.
+func (f *forger) get(from, to *paytest.Node, path string) outcome {
+	f.t.Helper()
+	return f.call(http.MethodGet, from, to, path, "", nil)
 }
 
 func (f *forger) call(method string, from, to *paytest.Node, path, key string, raw []byte, certificate ...tls.Certificate) outcome {

@@ -271,6 +271,9 @@ func (b *Bank) transfer(ctx context.Context, c *agent.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.URI != p.Gateway { // who got hold of another's order must not have the reply to it
+		return nil, agent.ErrNotFound
+	}
 	if x.Ref != p.AuthRes {
 		return nil, payment.Refuse(payment.ApprovalMismatch, "transfer.ref", x.Ref, p.AuthRes+", the approval of this payment")
 	}
