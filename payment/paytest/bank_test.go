@@ -77,8 +77,8 @@ func TestTheBanksRefuseAnAuthorisation(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name     string
-		purchase func(p *purchase)      // before the consumer signs
-		forge    func(a *asked) // before the gateway signs
+		purchase func(p *purchase) // before the consumer signs
+		forge    func(a *asked)    // before the gateway signs
 		status   int
 		code     payment.Code
 	}{

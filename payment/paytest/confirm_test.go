@@ -78,7 +78,7 @@ func TestAnAnswerIsForOneAmountAndPayee(t *testing.T) {
 		t.Errorf("the gateway has the payment as %s, want authorized", state)
 	}
 	// None of these counts as a try.
-	f.sendAnswer(f.School, f.reply(notice, 1), 1).want(t, unprocessable, payment.NoMatch) // right for another amount
+	f.sendAnswer(f.School, f.reply(notice, 1), 1).want(t, unprocessable, payment.NoMatch)  // right for another amount
 	f.sendAnswer(f.School, f.reply(notice, 1), 1).want(t, unprocessable, payment.Conflict) // the same try again
 	payee := f.reply(notice, 60_000)
 	payee.Merchant += "x"

@@ -210,25 +210,9 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		return nil
 	}
 	x := c.Exchange(p.Merchant)
-	dual := &payment.Dual{Merchant: p.Merchant}
-	dual.ID, dual.Amount = p.ID, &p.Amount
-	authres := p.AuthRes
-	for _, raw := range v.Objects[string(payment.KindAuthRes)] {
-		if c.Known(p.ID, payment.Object(raw)) {
-			continue
-		}
-		var a payment.AuthRes
-		object, bank, err := x.Open(ctx, agent.Message{payment.KindAuthRes: raw}, payment.KindAuthRes, &a)
-		if err != nil {
-			return err
-		}
-		if bank.String() != p.Issuer {
-			return payment.Refuse(payment.ApprovalMismatch, "signer of authres", bank.String(), p.Issuer+", the bank that was instructed")
-		}
-		if err := payment.CheckApproval(object, &a, object.Digest(), dual, c.URI()); err != nil {
-			return err
-		}
-		authres = object.Digest()
+	authres, approved, err := c.decision(ctx, x, p, v)
+	if err != nil {
+		return err
 	}
 	receipt := p.Receipt
 	for _, raw := range v.Objects[string(payment.KindReceipt)] {
@@ -240,7 +224,7 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		if err != nil {
 			return err
 		}
-		if merchant.String() != p.Merchant || r.Ref != p.Dual || r.AuthRes != authres || r.Sum() != p.Amount {
+		if merchant.String() != p.Merchant || r.Ref != p.Dual || !approved || r.AuthRes != authres || r.Sum() != p.Amount {
 			return payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
 		}
 		if r.OIH != c.oih(p) {
@@ -248,13 +232,8 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		}
 		receipt = object.Digest()
 	}
-	for _, raw := range v.Objects[string(payment.KindTransferred)] {
-		if c.Known(p.ID, payment.Object(raw)) {
-			continue
-		}
-		if _, _, err := x.Open(ctx, agent.Message{payment.KindTransferred: raw}, payment.KindTransferred, new(payment.Transferred)); err != nil {
-			return err
-		}
+	if err := c.transferred(ctx, x, p, v); err != nil {
+		return err
 	}
 	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
 		p.AuthRes, p.Receipt, p.Parts, p.Reason = authres, receipt, v.Parts, v.Reason
@@ -263,6 +242,59 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		}
 		return tx.Keep(x)
 	})
+}
+
+// decision checks the bank's decision that a view shows. It returns the digest of the newest, and whether that approves.
+func (c *Consumer) decision(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View) (authres string, approved bool, err error) {
+	dual := &payment.Dual{Merchant: p.Merchant}
+	dual.ID, dual.Amount = p.ID, &p.Amount
+	if p.AuthRes != "" {
+		var kept string
+		if err := c.Read(func(tx *agent.Tx) (err error) { kept, err = tx.Object(p.ID, p.AuthRes); return err }); err != nil {
+			return "", false, err
+		}
+		var a payment.AuthRes
+		if err := payment.Read(payment.Object(kept), &a); err != nil {
+			return "", false, err
+		}
+		authres, approved = p.AuthRes, a.Result == payment.Approved
+	}
+	for _, raw := range v.Objects[string(payment.KindAuthRes)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		var a payment.AuthRes
+		object, bank, err := x.Open(ctx, agent.Message{payment.KindAuthRes: raw}, payment.KindAuthRes, &a)
+		if err != nil {
+			return "", false, err
+		}
+		if bank.String() != p.Issuer {
+			return "", false, payment.Refuse(payment.ApprovalMismatch, "signer of authres", bank.String(), p.Issuer+", the bank that was instructed")
+		}
+		if err := payment.CheckApproval(object, &a, object.Digest(), dual, c.URI()); err != nil {
+			return "", false, err
+		}
+		authres, approved = object.Digest(), a.Result == payment.Approved
+	}
+	return authres, approved, nil
+}
+
+// transferred checks the bank's word that money has moved, if a view shows it.
+func (c *Consumer) transferred(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View) error {
+	for _, raw := range v.Objects[string(payment.KindTransferred)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		var t payment.Transferred
+		_, bank, err := x.Open(ctx, agent.Message{payment.KindTransferred: raw}, payment.KindTransferred, &t)
+		if err != nil {
+			return err
+		}
+		if t.ID != p.ID || t.Merchant != p.Merchant || bank.String() != p.Issuer {
+			return payment.Refuse(payment.ApprovalMismatch, "transferred", "for payment "+t.ID+" by "+bank.String(), p.ID+" by "+p.Issuer)
+		}
+	}
+	return nil
 }
 
 // Delivered signs for the goods.
