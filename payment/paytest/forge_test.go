@@ -181,6 +181,11 @@ func (f *forger) call(method string, from, to *paytest.Node, path, key string, r
 		return outcome{err: err}
 	}
 	defer resp.Body.Close()
+	return answerOf(resp)
+}
+
+// answerOf reads an answer.
+func answerOf(resp *http.Response) outcome {
 	o := outcome{status: resp.StatusCode, replayed: resp.Header.Get("Idempotent-Replayed") == "true"}
 	if refused := problem.Read(resp); refused != nil {
 		var p *problem.Problem

@@ -1,13 +1,17 @@
 package paytest_test
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -128,8 +132,58 @@ func (m mint) bad(n *paytest.Node) map[string]tls.Certificate {
 	}
 }
 
-// TestEveryLegRefusesEveryBadCertificate: row A8, N11 to N16. The connection or the request is refused, with the status for a
-// certificate that is not believed.
+// alerts are those (RFC 8446 section 6.2) by which a server refuses the certificates of mint.bad.
+var alerts = map[string]string{
+	"expired": "expired certificate", "not yet valid": "expired certificate", "unknown CA": "unknown certificate authority", "self-signed": "unknown certificate authority",
+	"revoked": "bad certificate", "mis-issued": "bad certificate", "a CA": "bad certificate", "encryption alone": "bad certificate",
+}
+
+// knock asks a node with a certificate over a connection of its own.
+func (f *forger) knock(method string, to *paytest.Node, path string, certificate tls.Certificate) outcome {
+	f.t.Helper()
+	conf := &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: x509.NewCertPool(), ServerName: to.DNS(),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }, // whatever the server asks for
+	}
+	conf.RootCAs.AddCert(f.Net.Root)
+	conn, err := (&tls.Dialer{Config: conf}).DialContext(f.t.Context(), "tcp", to.Address)
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return ask(conn, method, to, path, agent.Key(payment.NewID(time.Now()), "test", 1), []byte("{}"))
+}
+
+// ask sends a request on a connection. In TLS 1.3 the server's refusal of the certificate comes with the first read.
+func ask(conn net.Conn, method string, to *paytest.Node, path, key string, body []byte) (o outcome) {
+	req, err := http.NewRequest(method, "https://"+to.DNS()+path, bytes.NewReader(body)) //nolint:noctx // the connection has a deadline
+	if err != nil {
+		return outcome{err: err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	written := req.Write(conn)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return outcome{err: errors.Join(err, written)}
+	}
+	defer resp.Body.Close()
+	return answerOf(resp)
+}
+
+// alertOf returns the alert that the other side sent, "" if err is of something else.
+func alertOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	_, alert, _ := strings.Cut(err.Error(), "remote error: tls: ") // its type is not exported
+	alert, _, _ = strings.Cut(alert, "\n")
+	return alert
+}
+
+// TestEveryLegRefusesEveryBadCertificate: row A8, N11 to N16. The handshake ends with the alert for what is wrong with the
+// certificate; a good one in another role is told so.
 func TestEveryLegRefusesEveryBadCertificate(t *testing.T) {
 	t.Parallel()
 	f := newForger(t, paytest.Options{NoSync: true})
@@ -148,75 +202,74 @@ func TestEveryLegRefusesEveryBadCertificate(t *testing.T) {
 			t.Errorf("%s %s of %s by %s: %d %s, %v; want it to be let in", l.method, l.path, l.to, l.from, good.status, good.code, good.err)
 		}
 		for kind, certificate := range bad[l.from] {
-			got := f.call(l.method, from, to, path, agent.Key(p.id, "test", 1), []byte("{}"), certificate)
-			if got.err == nil && (got.status != forbidden || got.code == string(payment.WrongRole)) {
-				t.Errorf("%s %s of %s with a certificate that is %s: got %d %s, want a refusal", l.method, l.path, l.to, kind, got.status, got.code)
-			}
-		}
-		for _, other := range f.Nodes() { // N14: a good certificate in another role
-			if other == to || other.Role == from.Role || strings.HasPrefix(l.path, "/trace") || l.path == "/payments/ID" && other.Role == policy.Merchant || l.path == "/payments/ID/instruction" && other.Role == policy.Merchant {
-				continue
-			}
-			got := f.call(l.method, other, to, path, agent.Key(p.id, "test", 1), []byte("{}"))
-			if taken := l.path == "/balance" || l.path == "/payments"; got.err == nil && !taken && (got.status != forbidden || got.code != string(payment.WrongRole)) {
-				t.Errorf("%s %s of %s by the %s: got %d %s, want %d %s", l.method, l.path, l.to, other.Role, got.status, got.code, forbidden, payment.WrongRole)
+			if got := f.knock(l.method, to, path, certificate); alertOf(got.err) != alerts[kind] {
+				t.Errorf("%s %s of %s with a certificate that is %s: got %d %s, %v; want the alert %q", l.method, l.path, l.to, kind, got.status, got.code, got.err, alerts[kind])
 			}
 		}
 	}
 }
 
-// TestASignerIsBelievedOnlyWhileItsCertificateIs: N11 to N13 and N16 for what is signed, not for who calls.
-func TestASignerIsBelievedOnlyWhileItsCertificateIs(t *testing.T) {
+// TestEveryEndpointIsForItsRolesAlone: N14: every leg by every role that it is not for, with a good certificate.
+func TestEveryEndpointIsForItsRolesAlone(t *testing.T) {
 	t.Parallel()
-	chains := map[string][]*x509.Certificate{}
-	f := newForger(t, paytest.Options{NoSync: true, Certificate: func(thumbprint string) []*x509.Certificate { return chains[thumbprint] }})
+	f := newForger(t, quick())
 	p := f.order(2)
-	f.seal(p)
-	for kind, certificate := range (mint{f.World, t}).bad(f.Shop) {
-		var chain []*x509.Certificate
-		for _, der := range certificate.Certificate {
-			c, err := x509.ParseCertificate(der)
-			if err != nil {
-				t.Fatal(err)
+	may := map[policy.Role][]policy.Role{
+		policy.Consumer: {policy.Consumer}, policy.Merchant: {policy.Merchant}, policy.Confirmer: {policy.Confirmer},
+		policy.Gateway: payment.GatewayRoles(), policy.AcquiringBank: payment.AcquiringRoles(),
+	}
+	also := map[string][]policy.Role{
+		"/payments/ID": {policy.Merchant}, "/payments/ID/instruction": {policy.Merchant}, "/confirmations/ID/answer": {policy.Terminal},
+	}
+	nodes := map[string]*paytest.Node{}
+	for _, n := range f.Nodes() {
+		nodes[n.ID] = n
+	}
+	for _, role := range policy.Roles() {
+		if role == policy.Service {
+			continue // the CA's own
+		}
+		caller := f.Add(t, "any-"+string(role), role, nil)
+		clients := map[*paytest.Node]*http.Client{}
+		for _, l := range legs {
+			to := nodes[l.to]
+			if clients[to] == nil {
+				clients[to] = caller.Client(t, to)
 			}
-			chain = append(chain, c)
+			if l.path == "/trace/ID" {
+				continue // for every party; N15 says who finds something
+			}
+			path := strings.Replace(l.path, "ID", p.id, 1)
+			if role == policy.Operator { // has nothing to do here, and is told so before it can ask
+				if got := f.knock(l.method, to, path, caller.Cert); alertOf(got.err) != "bad certificate" {
+					t.Errorf("%s %s of %s by an operator: got %d %s, %v; want the alert bad certificate", l.method, l.path, l.to, got.status, got.code, got.err)
+				}
+				continue
+			}
+			got := f.empty(clients[to], l.method, to, path)
+			allowed := slices.Contains(may[nodes[l.from].Role], role) || slices.Contains(also[l.path], role)
+			if allowed != (got.code != string(payment.WrongRole)) || got.err != nil || !allowed && got.status != forbidden {
+				t.Errorf("%s %s of %s by a %s: got %d %s, %v; allowed is %v", l.method, l.path, l.to, role, got.status, got.code, got.err, allowed)
+			}
 		}
-		signer := payment.Signer{URI: f.Shop.URI, Thumbprint: payment.Thumbprint(chain[0].Raw), Key: certificate.PrivateKey.(*ecdsa.PrivateKey)}
-		if kind != "revoked" {
-			chains[signer.Thumbprint] = chain
-		}
-		r := f.request(p)
-		payment.Stamp(r, time.Now(), time.Hour)
-		object, err := payment.Sign(signer, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := map[string]payment.Code{
-			"expired": payment.CertExpired, "not yet valid": payment.CertNotValidYet, "revoked": payment.CertRevoked, "unknown CA": payment.UnknownIssuer,
-			"self-signed": payment.UnknownIssuer, "mis-issued": payment.UnknownIssuer, "a CA": payment.NameNotPermitted, "encryption alone": payment.WrongKeyUsage,
-		}[kind]
-		if kind == "mis-issued" {
-			want = payment.NameNotPermitted
-		}
-		got := f.post(f.Shop, f.GW, "/payments", agent.Key(p.id, "request", 1), agent.Message{payment.KindRequest: string(object), payment.KindDual: string(p.signed)})
-		t.Run(kind, func(t *testing.T) { got.want(t, forbidden, want) })
 	}
-	r := f.request(p) // N17: a signature by somebody else, with the merchant's thumbprint
-	signer, err := f.Shop.Agent.Signer()
+}
+
+// empty sends an empty object.
+func (f *forger) empty(client *http.Client, method string, to *paytest.Node, path string) (o outcome) {
+	f.t.Helper()
+	req, err := http.NewRequestWithContext(f.t.Context(), method, "https://"+to.DNS()+path, strings.NewReader("{}"))
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	thief, err := f.School.Agent.Signer()
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", "test")
+	resp, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return outcome{err: err}
 	}
-	payment.Stamp(r, time.Now(), time.Hour)
-	object, err := payment.Sign(payment.Signer{URI: f.Shop.URI, Thumbprint: signer.Thumbprint, Key: thief.Key}, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.post(f.Shop, f.GW, "/payments", agent.Key(p.id, "request", 1), agent.Message{payment.KindRequest: string(object), payment.KindDual: string(p.signed)}).want(t, forbidden, payment.BadSignature)
-	f.untouched(p, "")
+	defer resp.Body.Close()
+	return answerOf(resp)
 }
 
 // TestARevokedPartyIsRefusedAtItsNextMessage: N13 on a connection that stays open, before it opens, and when it is resumed.
