@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
@@ -244,6 +245,10 @@ func (m *memStore) Token(_ context.Context, id string) (ca.Token, error) {
 		return t, nil
 	}
 	return ca.Token{}, ca.ErrNotFound
+}
+
+func (m *memStore) Collect(context.Context, time.Time, int) (int, error) {
+	panic("not used by package ca")
 }
 
 func (m *memStore) Append(_ context.Context, events ...audit.Event) error {

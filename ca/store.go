@@ -90,7 +90,9 @@ type Inventory interface {
 	BySerial(ctx context.Context, serial Serial) (Record, error)
 	// ByThumbprint finds a certificate by the SHA-256 of its DER; ErrNotFound.
 	ByThumbprint(ctx context.Context, thumbprint [32]byte) (Record, error)
-	// Certificates yields the records that match, by ascending Index, after f.After.
+	// Certificates yields the records that match, by ascending Index, after f.After;
+	// with f.ByExpiry by ascending NotAfter in seconds, then Index. A record written meanwhile
+	// is yielded or not; one that was there and matched all the time is yielded once.
 	Certificates(ctx context.Context, f Filter) iter.Seq2[Record, error]
 }
 
@@ -113,6 +115,10 @@ type Tokens interface {
 	AddToken(ctx context.Context, t Token, event audit.Event) error
 	// Token finds a token, used or not; ErrNotFound.
 	Token(ctx context.Context, id string) (Token, error)
+	// Collect deletes at most limit tokens, used or not, whose NotAfter, in whole seconds, is before the
+	// given time, and returns how many. A token that is gone redeems nothing: to the store it is unknown. Nothing else is
+	// ever deleted: a closed intent is only its revocation, which stands for good, and certificates and log stay.
+	Collect(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // An Intent says that a certificate with this serial may be about to exist.
@@ -156,16 +162,21 @@ type Status struct {
 	Revocation *Revocation // nil while it is good
 }
 
-// A Filter selects certificates; empty members match everything.
+// A Filter selects certificates; empty members match everything. What is valid has Revoked
+// false and ValidAt now, what is expired has Revoked false and ExpiresBefore now.
 type Filter struct {
 	Party, Issuer, Profile string
 	Role                   policy.Role
 	SPKI                   *[32]byte // SHA-256 of the SubjectPublicKeyInfo
+	SAN                    string    // one of its alternative names, as [CanonicalName] writes it
 	Revoked                *bool     // only revoked, or only not revoked
+	ExpiresFrom            time.Time // NotAfter at this or later
 	ExpiresBefore          time.Time // NotAfter before this
 	ValidAt                time.Time // NotBefore <= ValidAt <= NotAfter
 	After                  uint64    // cursor: only Index > After; see From
 	From                   bool      // After is a cursor (index 0 is a record too)
+	ByExpiry               bool      // in the order of NotAfter; made for ranges of it, a party or a name is slow then
+	AfterExpiry            time.Time // with From and ByExpiry: NotAfter of the record with index After
 	Limit                  int       // at most so many, 0 for all
 }
 

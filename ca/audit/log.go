@@ -124,47 +124,24 @@ func (s headSigner) Sign(msg []byte) ([]byte, error) {
 	return s.key.Sign(rand.Reader, msg, crypto.Hash(0))
 }
 
-// A Head is what a signed head says.
-type Head struct {
-	Origin string    // whose log
-	Size   uint64    // number of leaves
-	Root   tlog.Hash // root of the tree over them
-}
-
-// ParseHead verifies a signed head and returns what it says.
-func ParseHead(head []byte, verifierKey string) (Head, error) {
-	verifier, err := note.NewVerifier(verifierKey)
-	if err != nil {
-		return Head{}, fmt.Errorf("verifier key %q: %w", verifierKey, err)
-	}
-	n, err := note.Open(head, note.VerifierList(verifier))
-	if err != nil {
-		return Head{}, fmt.Errorf("verifying the head of the audit log: %w", err)
-	}
-	origin, rest, _ := strings.Cut(n.Text, "\n")
-	number, rest, _ := strings.Cut(rest, "\n")
-	text, _, ended := strings.Cut(rest, "\n")
-	size, err := strconv.ParseUint(number, 10, 62)
-	if err != nil || !ended || origin != verifier.Name() {
-		return Head{}, fmt.Errorf("head of the audit log says %q, want %s, a size and a root", n.Text, verifier.Name())
-	}
-	root, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(root) != tlog.HashSize {
-		return Head{}, fmt.Errorf("head of the audit log has root %q, want %d octets in base64", text, tlog.HashSize)
-	}
-	return Head{Origin: origin, Size: size, Root: tlog.Hash(root)}, nil
-}
-
 // ParseEvent decodes a leaf.
 func ParseEvent(leaf []byte) (Event, error) {
 	var event Event
-	decoder := json.NewDecoder(bytes.NewReader(leaf))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&event); err != nil {
+	if err := decode(leaf, &event); err != nil {
 		return Event{}, fmt.Errorf("decoding an audit event: %w", err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Event{}, errors.New("decoding an audit event: want nothing after it")
-	}
 	return event, nil
+}
+
+// decode reads one JSON value and nothing else, without members that v lacks.
+func decode(raw []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("want nothing after it")
+	}
+	return nil
 }

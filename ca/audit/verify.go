@@ -32,11 +32,20 @@ func (c *Corruption) Error() string { return fmt.Sprintf("audit log, entry %d: %
 // signed with the key is an error too. The log may grow meanwhile: each head that
 // is read is compared, and the report is about the last.
 func Verify(ctx context.Context, r Reader, verifierKey string) (Report, error) {
+	return VerifyAgainst(ctx, r, verifierKey, Head{})
+}
+
+// VerifyAgainst is [Verify], and the log must continue the one that witnessed, a head which
+// was verified before, says it was: *[ForkError] if it was cut or rewritten since.
+func VerifyAgainst(ctx context.Context, r Reader, verifierKey string, witnessed Head) (Report, error) {
 	head, err := readHead(ctx, r, verifierKey)
 	if err != nil {
 		return Report{}, err
 	}
-	var tree frontier
+	if err := head.wantSince(witnessed); err != nil {
+		return Report{}, err
+	}
+	tree := frontier{watch: witnessed.Size}
 	for {
 		leaves, err := r.Leaves(ctx, tree.size, verifyBatch)
 		if err != nil {
@@ -68,6 +77,9 @@ func Verify(ctx context.Context, r Reader, verifierKey string) (Report, error) {
 	if err := head.wantRoot(tree); err != nil {
 		return Report{}, err
 	}
+	if witnessed.Size > 0 && tree.watched != witnessed.Root {
+		return Report{}, &ForkError{Old: witnessed, New: head}
+	}
 	return Report{Size: tree.size, Root: tree.root()}, nil
 }
 
@@ -83,6 +95,14 @@ func readHead(ctx context.Context, r Reader, verifierKey string) (Head, error) {
 	return ParseHead(signed, verifierKey)
 }
 
+// wantSince refuses a log that is shorter than it was, or another's.
+func (h Head) wantSince(witnessed Head) error {
+	if witnessed.Size > 0 && (h.Size < witnessed.Size || h.Origin != witnessed.Origin) {
+		return &ForkError{Old: witnessed, New: h}
+	}
+	return nil
+}
+
 // wantRoot compares the tree with a head of its size.
 func (h Head) wantRoot(tree frontier) error {
 	if root := tree.root(); h.Origin != "" && root != h.Root {
@@ -94,8 +114,10 @@ func (h Head) wantRoot(tree frontier) error {
 // A frontier is the right edge of a growing tree: one hash for every complete
 // subtree, from the largest to the smallest.
 type frontier struct {
-	size   uint64
-	hashes []tlog.Hash
+	size    uint64
+	hashes  []tlog.Hash
+	watch   uint64    // the size whose root is kept, 0 for none
+	watched tlog.Hash // that root
 }
 
 // add appends leaves and compares each with its stored hash.
@@ -113,15 +135,23 @@ func (f *frontier) add(ctx context.Context, r Reader, leaves [][]byte) error {
 		if hash != stored[i] {
 			return &Corruption{Index: f.size, What: "differs from its stored hash: it was changed, removed or moved"}
 		}
-		f.hashes = append(f.hashes, hash)
-		f.size++
-		for n := f.size; n&1 == 0; n >>= 1 {
-			last := len(f.hashes) - 1
-			f.hashes[last-1] = tlog.NodeHash(f.hashes[last-1], f.hashes[last])
-			f.hashes = f.hashes[:last]
-		}
+		f.push(hash)
 	}
 	return nil
+}
+
+// push appends the hash of a leaf.
+func (f *frontier) push(hash tlog.Hash) {
+	f.hashes = append(f.hashes, hash)
+	f.size++
+	for n := f.size; n&1 == 0; n >>= 1 {
+		last := len(f.hashes) - 1
+		f.hashes[last-1] = tlog.NodeHash(f.hashes[last-1], f.hashes[last])
+		f.hashes = f.hashes[:last]
+	}
+	if f.size == f.watch {
+		f.watched = f.root()
+	}
 }
 
 // root folds the frontier into the root of the tree (RFC 6962 section 2.1).

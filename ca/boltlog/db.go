@@ -31,12 +31,20 @@ var (
 // Config says which file to open, and what is in it.
 type Config struct {
 	Path    string     // created with mode 0600 if it does not exist
-	Schema  string     // version of the owner's layout; a file of another is refused
+	Schema  string     // version of the owner's layout; a file of another is upgraded or refused
 	Buckets [][]byte   // the owner's; created if they do not exist
 	Log     *audit.Log // writes the audit log in every commit
 	// BeforeCommit, if not nil, is called in every write transaction after its
 	// last write; an error makes the commit fail. Tests use it to lose a commit.
 	BeforeCommit func() error
+	// AfterCommit, if not nil, is called when a write transaction is on the disk; its error
+	// goes to every caller in it, although what they wrote stays. Tests use it to lose an answer.
+	AfterCommit func() error
+	// Upgrade, if not nil, changes a file of another schema than Schema. It is called in one transaction
+	// after another, with the version that stands, and returns the one that stands then, until that is Schema;
+	// each is committed, so an upgrade that was cut off goes on where it was. A version that it does not
+	// know it refuses with a *[SchemaError].
+	Upgrade func(tx *bbolt.Tx, from string) (to string, err error)
 	// NoSync leaves the disk to the operating system: a crash of the machine can lose
 	// what was committed. For measuring alone.
 	NoSync bool
@@ -64,6 +72,16 @@ func (e *LockedError) Error() string {
 	return e.Path + " is in use by " + who + ", want it to be closed first"
 }
 
+// A SchemaError refuses a file whose layout has another version.
+type SchemaError struct {
+	Got, Want string
+}
+
+// Error says which version the file has and which is read.
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("schema version %s, this payca reads %s", e.Got, e.Want)
+}
+
 // Open opens or creates the file and starts its writer. *[LockedError] if
 // another process holds it.
 func Open(cfg Config) (*DB, error) {
@@ -75,7 +93,7 @@ func Open(cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{db: db, cfg: cfg}
-	if err := db.Update(d.prepare); err != nil {
+	if err := d.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing %s: %w", cfg.Path, err), db.Close())
 	}
 	// For the words of a LockedError only; the lock itself is bbolt's.
@@ -120,17 +138,45 @@ func open(path string, options *bbolt.Options) (*bbolt.DB, error) {
 
 func ownerFile(path string) string { return path + ".pid" }
 
-func (d *DB) prepare(tx *bbolt.Tx) error {
-	for _, name := range append([][]byte{bucketMeta, bucketLeaves, bucketHashes}, d.cfg.Buckets...) {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+// prepare makes an empty file one of this schema, and upgrades an older one.
+func (d *DB) prepare() error {
+	for done := false; !done; {
+		err := d.db.Update(func(tx *bbolt.Tx) (err error) {
+			done, err = d.prepareStep(tx)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
-	if meta.Get(keySchema) == nil {
-		return meta.Put(keySchema, []byte(d.cfg.Schema))
+	return nil
+}
+
+// prepareStep is one transaction of prepare; done if it was the last.
+func (d *DB) prepareStep(tx *bbolt.Tx) (done bool, err error) {
+	for _, name := range append([][]byte{bucketMeta, bucketLeaves, bucketHashes}, d.cfg.Buckets...) {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return false, err
+		}
 	}
-	return d.checkSchema(tx)
+	meta := tx.Bucket(bucketMeta)
+	from := string(meta.Get(keySchema))
+	switch {
+	case from == d.cfg.Schema:
+		return true, nil
+	case from == "":
+		return true, meta.Put(keySchema, []byte(d.cfg.Schema))
+	case d.cfg.Upgrade == nil:
+		return false, &SchemaError{Got: from, Want: d.cfg.Schema}
+	}
+	to, err := d.cfg.Upgrade(tx, from)
+	if err == nil && d.cfg.BeforeCommit != nil {
+		err = d.cfg.BeforeCommit()
+	}
+	if err != nil {
+		return false, err
+	}
+	return to == d.cfg.Schema, meta.Put(keySchema, []byte(to))
 }
 
 func (d *DB) checkSchema(tx *bbolt.Tx) error {
@@ -139,7 +185,7 @@ func (d *DB) checkSchema(tx *bbolt.Tx) error {
 		return errors.New("not a payca store")
 	}
 	if got := string(meta.Get(keySchema)); got != d.cfg.Schema {
-		return fmt.Errorf("schema version %s, this payca reads %s", got, d.cfg.Schema)
+		return &SchemaError{Got: got, Want: d.cfg.Schema}
 	}
 	return nil
 }

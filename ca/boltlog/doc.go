@@ -12,6 +12,11 @@
 // is, and leaves no trace in the commit that the others share. One that fails after it began
 // to write says so with [Undo] or [Writing]: the commit then starts again without it.
 //
+// # Upgrades
+//
+// A file says which version its owner's layout has. One of an older version is changed when it is opened,
+// in transactions of bounded size; one that the owner does not know is refused with *[SchemaError].
+//
 // # Faults
 //
 // A commit that fails, as on a full disk, fails every caller in it and leaves

@@ -131,6 +131,9 @@ func (w *writer) commit(batch []*operation) {
 			batch = slices.Delete(batch, broken, broken+1)
 			continue
 		}
+		if err == nil && w.db.cfg.AfterCommit != nil {
+			err = w.db.cfg.AfterCommit()
+		}
 		for _, op := range batch {
 			if err != nil {
 				op.err = fmt.Errorf("committing: %w", err)

@@ -5,6 +5,9 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/storetest"
 )
 
 // BenchmarkIssue reserves and issues certificates with 16 concurrent callers, two durable writes each.
@@ -25,4 +28,24 @@ func BenchmarkIssue(b *testing.B) {
 	if err := store.Close(); err != nil {
 		b.Error(err)
 	}
+}
+
+// BenchmarkStatus asks for the status of good serials of a store with 2,000 certificates.
+func BenchmarkStatus(b *testing.B) {
+	store := open(b, filepath.Join(b.TempDir(), "ca.db"), noSync)
+	wantOK(b, storetest.Load(b.Context(), store, 2000))
+	var good []ca.Record
+	for r, err := range store.Certificates(b.Context(), ca.Filter{}) {
+		wantOK(b, err)
+		good = append(good, r)
+	}
+	i := 0
+	for b.Loop() {
+		r := good[i%len(good)]
+		i++
+		if status, err := store.Status(b.Context(), r.Issuer, r.Serial); err != nil || !status.Issued || status.Revocation != nil {
+			b.Fatal(status, err)
+		}
+	}
+	wantOK(b, store.Close())
 }

@@ -7,6 +7,16 @@
 // # Layout
 //
 // A certificate's primary key is the index of its issuance in the audit log, which only grows.
-// Secondary keys are short: the serial, eight octets of the certificate's and the key's
-// hash, the party with the index. The status bucket holds only what is revoked.
+// Secondary keys are short, and end with that index: eight octets of the hash of the certificate, the key or
+// an alternative name; the party; the kind, which numbers issuer, profile and role together; the kind and the end of validity.
+// Party, kind and revoked have the end of validity as value, the serial has the issuer, so that neither a
+// list nor a status reads a record that it does not return. The status bucket and its index hold only what is revoked.
+//
+// A list in the order of the log walks all indexes that its filter names side by side and skips in each
+// to where the others are. One in the order of expiry merges the kinds.
+//
+// # Versions
+//
+// The layout has version 2. A file of version 1 is given its new keys when it is opened, 2,000 certificates
+// in a transaction; one that was cut off goes on where it was, and until it is done no older payca opens the file.
 package boltstore

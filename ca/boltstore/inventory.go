@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -38,8 +39,21 @@ func withStatus(tx *bbolt.Tx, index, value []byte) (ca.Record, error) {
 	return record, err
 }
 
+// issuedAs finds the index and the issuer of a certificate without reading its record.
+func issuedAs(tx *bbolt.Tx, serial ca.Serial) (index, issuer []byte, ok bool) {
+	value := tx.Bucket(bucketSerials).Get(serial[:])
+	if len(value) < 8 { // unknown, or closedIntent
+		return nil, nil, false
+	}
+	return value[:8], value[8:], true
+}
+
 func recordBySerial(tx *bbolt.Tx, serial ca.Serial) (ca.Record, error) {
-	return recordAt(tx, tx.Bucket(bucketSerials).Get(serial[:]))
+	index, _, ok := issuedAs(tx, serial)
+	if !ok {
+		return ca.Record{}, ca.ErrNotFound
+	}
+	return recordAt(tx, index)
 }
 
 // BySerial implements ca.Store.
@@ -72,35 +86,20 @@ func (s *Store) ByThumbprint(_ context.Context, thumbprint [32]byte) (record ca.
 	return record, nil
 }
 
-// Certificates implements ca.Store. A party or a key is looked up in its
-// index; everything else is read in order from the cursor on.
+// Certificates implements ca.Store. Index order walks the indexes that the filter names at once, the
+// order of expiry that of every kind; see select.go.
 func (s *Store) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Record, error] {
-	start := uint64(0)
-	if f.From {
-		if start = f.After + 1; start == 0 { // After is the greatest index
-			return func(func(ca.Record, error) bool) {}
+	return func(yield func(ca.Record, error) bool) {
+		q := &query{filter: f, left: f.Limit, next: startOf(f)}
+		if q.next.ended {
+			return
 		}
+		read := q.byIndex
+		if f.ByExpiry {
+			read = q.byExpiry
+		}
+		batches(s.db, read, yield)
 	}
-	bucket, prefix := bucketCerts, []byte(nil)
-	switch {
-	case f.SPKI != nil:
-		bucket, prefix = bucketKeys, f.SPKI[:8]
-	case f.Party != "":
-		bucket, prefix = bucketByParty, partyPrefix(f.Party)
-	}
-	from := append(bytes.Clone(prefix), number(start)...)
-	rows := pages(s.db, bucket, prefix, from, func(tx *bbolt.Tx, key, value []byte) (ca.Record, bool, error) {
-		index := key[len(prefix):]
-		if len(index) != 8 {
-			return ca.Record{}, false, nil // a longer party id that begins alike
-		}
-		if prefix != nil {
-			value = tx.Bucket(bucketCerts).Get(index)
-		}
-		record, err := withStatus(tx, index, value)
-		return record, err == nil && matches(f, record), err
-	})
-	return limit(rows, f.Limit)
 }
 
 // matches says whether a record passes every member of the filter.
@@ -110,21 +109,9 @@ func matches(f ca.Filter, r ca.Record) bool {
 		(f.Profile == "" || f.Profile == r.Profile) &&
 		(f.Role == "" || f.Role == r.Role) &&
 		(f.SPKI == nil || *f.SPKI == r.SPKI) &&
+		(f.SAN == "" || slices.Contains(ca.AlternativeNames(r.DER), f.SAN)) &&
 		(f.Revoked == nil || *f.Revoked == (r.Revocation != nil)) &&
+		(f.ExpiresFrom.IsZero() || !r.NotAfter.Before(f.ExpiresFrom)) &&
 		(f.ExpiresBefore.IsZero() || r.NotAfter.Before(f.ExpiresBefore)) &&
 		(f.ValidAt.IsZero() || !f.ValidAt.Before(r.NotBefore) && !f.ValidAt.After(r.NotAfter))
-}
-
-func limit[T any](rows iter.Seq2[T, error], n int) iter.Seq2[T, error] {
-	if n <= 0 {
-		return rows
-	}
-	return func(yield func(T, error) bool) {
-		left := n
-		for row, err := range rows {
-			if left--; !yield(row, err) || left == 0 {
-				return
-			}
-		}
-	}
 }

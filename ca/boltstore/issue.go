@@ -35,7 +35,11 @@ func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
 // Issue implements ca.Store.
 func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 	var issued ca.Record // the writer's, until it says that it committed
-	err := s.db.Write(ctx, func(tx *bbolt.Tx) error {
+	keys, err := keysOf(is.Record)
+	if err != nil {
+		return ca.Record{}, err
+	}
+	err = s.db.Write(ctx, func(tx *bbolt.Tx) error {
 		record := is.Record
 		record.Revocation = nil
 		serial := record.Serial[:]
@@ -48,7 +52,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		}
 		return boltlog.Writing(
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
-			func() error { return putRecord(tx, record) },
+			func() error { return putRecord(tx, record, keys) },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
 			func() error {
 				issued = record
@@ -82,7 +86,7 @@ func redeem(tx *bbolt.Tx, is ca.Issuance) (*ca.Token, error) {
 }
 
 // putRecord writes a certificate and its indexes.
-func putRecord(tx *bbolt.Tx, record ca.Record) error {
+func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 	header, err := json.Marshal(record)
 	if err != nil {
 		return err
@@ -101,14 +105,11 @@ func putRecord(tx *bbolt.Tx, record ca.Record) error {
 	thumbprint := sha256.Sum256(record.DER)
 	return errors.Join(
 		certificates.Put(index, value),
-		tx.Bucket(bucketSerials).Put(record.Serial[:], index),
 		tx.Bucket(bucketThumbs).Put(append(thumbprint[:8:8], index...), nil),
 		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
-		tx.Bucket(bucketByParty).Put(append(partyPrefix(record.Party), index...), nil),
+		putIndexes(tx, record, keys),
 	)
 }
-
-func partyPrefix(party string) []byte { return append([]byte(party), 0) }
 
 // parseRecord decodes what putRecord wrote, without its revocation.
 func parseRecord(value []byte) (record ca.Record, err error) {

@@ -1,10 +1,14 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -73,8 +77,51 @@ func (s *Store) AddToken(ctx context.Context, t ca.Token, event audit.Event) err
 		if err := wantKey(tx, bucketTokens, t.ID, false); err != nil {
 			return fmt.Errorf("token %q: %w", t.ID, err)
 		}
-		return boltlog.Writing(func() error { return putJSON(tx, bucketTokens, []byte(t.ID), t) }, s.appends(tx, event))
+		return boltlog.Writing(
+			func() error { return putJSON(tx, bucketTokens, []byte(t.ID), t) },
+			func() error { return tx.Bucket(bucketEnds).Put(tokenEnd(t), nil) },
+			s.appends(tx, event),
+		)
 	})
+}
+
+func tokenEnd(t ca.Token) []byte { return append(number(seconds(t.NotAfter)), t.ID...) }
+
+// Collect implements ca.Store.
+func (s *Store) Collect(ctx context.Context, before time.Time, limit int) (n int, err error) {
+	if limit < 1 {
+		return 0, fmt.Errorf("collecting expired tokens: limit is %d, want at least 1", limit)
+	}
+	var ends [][]byte
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(bucketEnds).Cursor()
+		for key, _ := cursor.First(); len(key) > 8 && binary.BigEndian.Uint64(key) < seconds(before) && len(ends) < limit; key, _ = cursor.Next() {
+			ends = append(ends, bytes.Clone(key))
+		}
+		return nil
+	})
+	if err != nil || len(ends) == 0 {
+		return 0, err // no commit for nothing
+	}
+	err = s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		return boltlog.Writing(func() error {
+			n = 0
+			for _, key := range ends {
+				if tx.Bucket(bucketEnds).Get(key) == nil {
+					continue // another Collect was first
+				}
+				if err := errors.Join(tx.Bucket(bucketEnds).Delete(key), tx.Bucket(bucketTokens).Delete(key[8:])); err != nil {
+					return err
+				}
+				n++
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // Token implements ca.Store.

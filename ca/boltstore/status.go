@@ -31,20 +31,14 @@ func (s *Store) Status(_ context.Context, issuer string, serial ca.Serial) (stat
 	return status, err
 }
 
+// statusIn reads no record: two keys say whether a serial is good.
 func statusIn(tx *bbolt.Tx, issuer string, serial ca.Serial) (ca.Status, error) {
-	var rev ca.Revocation
-	err := getJSON(tx, bucketStatus, statusKey(issuer, serial), &rev)
-	if err == nil {
-		return ca.Status{Issued: true, Revocation: &rev}, nil
+	if raw := tx.Bucket(bucketStatus).Get(statusKey(issuer, serial)); raw != nil {
+		rev := new(ca.Revocation)
+		return ca.Status{Issued: true, Revocation: rev}, json.Unmarshal(raw, rev)
 	}
-	if !errors.Is(err, ca.ErrNotFound) {
-		return ca.Status{}, err
-	}
-	record, err := recordBySerial(tx, serial)
-	if errors.Is(err, ca.ErrNotFound) {
-		return ca.Status{}, nil
-	}
-	return ca.Status{Issued: err == nil && record.Issuer == issuer}, err
+	_, by, ok := issuedAs(tx, serial)
+	return ca.Status{Issued: ok && string(by) == issuer}, nil
 }
 
 // Revoke implements ca.Store.
@@ -62,6 +56,16 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 		}
 		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
+			func() error {
+				record, err := recordBySerial(tx, rev.Serial)
+				if errors.Is(err, ca.ErrNotFound) {
+					return nil // a closed intent
+				}
+				if err != nil {
+					return err
+				}
+				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+			},
 			s.appends(tx, event),
 		)
 	})
@@ -106,37 +110,44 @@ const pageSize = 256
 func pages[T any](db *boltlog.DB, bucket, prefix, from []byte, read func(tx *bbolt.Tx, key, value []byte) (T, bool, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		next := from
-		for next != nil {
-			var page []T
-			err := db.View(func(tx *bbolt.Tx) error {
-				cursor := tx.Bucket(bucket).Cursor()
-				key, value := cursor.Seek(next)
-				next = nil
-				for rows := 0; key != nil && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
-					if rows++; rows > pageSize {
-						next = bytes.Clone(key)
-						return nil
-					}
-					item, keep, err := read(tx, key, value)
-					if err != nil {
-						return err
-					}
-					if keep {
-						page = append(page, item)
-					}
+		batches(db, func(tx *bbolt.Tx) (page []T, more bool, err error) {
+			cursor := tx.Bucket(bucket).Cursor()
+			rows := 0
+			for key, value := cursor.Seek(next); key != nil && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
+				if rows++; rows > pageSize {
+					next = bytes.Clone(key)
+					return page, true, nil
 				}
-				return nil
-			})
-			for _, item := range page {
-				if !yield(item, nil) {
-					return
+				item, keep, err := read(tx, key, value)
+				if err != nil {
+					return page, false, err
+				}
+				if keep {
+					page = append(page, item)
 				}
 			}
-			if err != nil {
-				var zero T
-				yield(zero, err)
+			return page, false, nil
+		}, yield)
+	}
+}
+
+// batches yields what read returns, called in one transaction after another while it says that there is more.
+func batches[T any](db *boltlog.DB, read func(tx *bbolt.Tx) (page []T, more bool, err error), yield func(T, error) bool) {
+	for more := true; more; {
+		var page []T
+		err := db.View(func(tx *bbolt.Tx) (err error) {
+			page, more, err = read(tx)
+			return err
+		})
+		for _, item := range page {
+			if !yield(item, nil) {
 				return
 			}
+		}
+		if err != nil {
+			var zero T
+			yield(zero, err)
+			return
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -14,24 +15,32 @@ import (
 	"github.com/payca/payca/ca/boltlog"
 )
 
-// schema is the version of the layout. A file of another version is refused.
-const schema = "1"
+// schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
+// one of a newer version is refused.
+const schema = "2"
 
 // The buckets.
 var (
 	bucketCerts   = []byte("certificates") // index -> record
-	bucketSerials = []byte("serials")      // serial -> index
+	bucketSerials = []byte("serials")      // serial -> index, issuer
 	bucketThumbs  = []byte("thumbprints")  // 8 octets of SHA-256(certificate) + index
 	bucketKeys    = []byte("keys")         // 8 octets of SHA-256(SPKI) + index
-	bucketByParty = []byte("party-index")  // party, 0, index
+	bucketByParty = []byte("party-index")  // party, 0, index -> not after
+	bucketKinds   = []byte("kinds")        // issuer, 0, profile, 0, role -> kind, 2 octets
+	bucketByKind  = []byte("kind-index")   // kind, index -> not after
+	bucketExpiry  = []byte("expiry-index") // kind, not after, index
+	bucketNames   = []byte("name-index")   // 8 octets of SHA-256(alternative name) + index
+	bucketRevoked = []byte("revoked")      // index of what is revoked -> not after
 	bucketStatus  = []byte("status")       // issuer, 0, serial -> revocation
 	bucketIntents = []byte("intents")      // serial -> intent
 	bucketParties = []byte("parties")      // id -> party
 	bucketTokens  = []byte("tokens")       // id -> token
+	bucketEnds    = []byte("token-expiry") // not after, id of token
 	bucketCRL     = []byte("crl-numbers")  // issuer -> number
 	buckets       = [][]byte{
-		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketStatus,
-		bucketIntents, bucketParties, bucketTokens, bucketCRL,
+		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
+		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
+		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 	}
 )
 
@@ -43,6 +52,12 @@ type Config struct {
 	// BeforeCommit, if not nil, is called in every write transaction after its
 	// last write; an error makes the commit fail. Tests use it to lose a commit.
 	BeforeCommit func() error
+	// AfterCommit, if not nil, is called when a write transaction is on the disk; its error
+	// goes to the callers, although what they wrote stays. Tests use it to lose an answer.
+	AfterCommit func() error
+	// NoSync leaves the disk to the operating system: a crash of the machine can lose
+	// what was committed. For measuring alone.
+	NoSync bool
 }
 
 // A Store is a [ca.Store] in one file.
@@ -57,13 +72,15 @@ var _ ca.Store = (*Store)(nil)
 type LockedError = boltlog.LockedError
 
 // Open opens or creates the file and starts its writer. *[LockedError] if
-// another process holds it.
+// another process holds it, *[boltlog.SchemaError] if a newer payca wrote it. The file
+// of an older one is upgraded, which takes about a minute for a million certificates.
 func Open(_ context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	db, err := boltlog.Open(boltlog.Config{
-		Path: cfg.Path, Schema: schema, Buckets: buckets, Log: cfg.Log, BeforeCommit: cfg.BeforeCommit,
+		Path: cfg.Path, Schema: schema, Buckets: buckets, Log: cfg.Log, NoSync: cfg.NoSync,
+		BeforeCommit: cfg.BeforeCommit, AfterCommit: cfg.AfterCommit, Upgrade: (&upgrade{logger: cfg.Logger}).step,
 	})
 	if err != nil {
 		return nil, err
@@ -75,6 +92,9 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 // if a process has it open for writing.
 func OpenReadOnly(path string) (*Store, error) {
 	db, err := boltlog.OpenReadOnly(path, schema)
+	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && (old.Got == schemaFirst || old.Got == schemaUpgrading) {
+		return nil, fmt.Errorf("%w: the next payca serve upgrades the file", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -22,12 +22,24 @@ func open(t testing.TB, path string, change func(*boltstore.Config)) *boltstore.
 	return store
 }
 
+// noSync is for what no power cut is part of.
+func noSync(cfg *boltstore.Config) { cfg.NoSync = true }
+
 func TestStoreKeepsItsContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) ca.Store { return open(t, t.TempDir()+"/ca.db", nil) })
+	storetest.Run(t, func(t *testing.T) ca.Store { return open(t, t.TempDir()+"/ca.db", noSync) })
 }
 
 func TestStoreIsDurable(t *testing.T) {
 	t.Parallel()
 	storetest.RunDurable(t, func(t *testing.T, path string) ca.Store { return open(t, path, nil) })
+}
+
+func TestStoreUnderFaults(t *testing.T) {
+	t.Parallel()
+	storetest.RunFaults(t, func(t *testing.T, path string, f *storetest.Faults) ca.Store {
+		return open(t, path, func(cfg *boltstore.Config) {
+			cfg.NoSync, cfg.BeforeCommit, cfg.AfterCommit = true, f.BeforeCommit, f.AfterCommit
+		})
+	})
 }

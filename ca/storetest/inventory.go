@@ -59,6 +59,7 @@ var (
 	someIssuers  = []string{payment, service, "pay"}
 	someProfiles = []string{"merchant", "merchant-server", "gateway"}
 	someRoles    = []policy.Role{policy.Merchant, policy.Consumer, policy.Gateway}
+	someNames    = []string{"shop.example", "a.shop.example", "192.0.2.1", "2001:db8::1", "spiffe://merchant.pay.example/acme"}
 	someKeys     = [][32]byte{{1}, {0: 1, 31: 1}, {0: 1, 8: 1}, {2}}
 )
 
@@ -76,6 +77,7 @@ func testFilters(t *testing.T, w *world) {
 		r.Role, r.SPKI = pick(random, someRoles), pick(random, someKeys)
 		r.NotBefore = day(random.IntN(20))
 		r.NotAfter = r.NotBefore.AddDate(0, 0, random.IntN(20))
+		r.DER = certificate(t, r.Serial, pick(random, someNames), pick(random, someNames))
 		if random.IntN(3) == 0 {
 			rev := revocationOf(r, ca.Superseded)
 			r.Revocation = &rev
@@ -100,14 +102,14 @@ func testFilters(t *testing.T, w *world) {
 		t.Fatalf("no filter: got %d records, want all %d as they were given", len(got), n)
 	}
 	for range 300 {
-		f := someFilter(random, records[n-1].Index)
+		f := someFilter(random, records)
 		if got, want := indexes(all(t, w.Certificates(t.Context(), f))), indexes(selected(f, records)); !slices.Equal(got, want) {
 			t.Errorf("%+v: got %v, want %v", f, got, want)
 		}
 	}
 }
 
-func someFilter(random *rand.Rand, last uint64) (f ca.Filter) {
+func someFilter(random *rand.Rand, records []ca.Record) (f ca.Filter) {
 	maybe := func(set func()) {
 		if random.IntN(4) == 0 {
 			set()
@@ -119,15 +121,24 @@ func someFilter(random *rand.Rand, last uint64) (f ca.Filter) {
 	maybe(func() { f.Role = pick(random, someRoles) })
 	maybe(func() { key := pick(random, someKeys); f.SPKI = &key })
 	maybe(func() { revoked := random.IntN(2) == 0; f.Revoked = &revoked })
+	maybe(func() { f.SAN = pick(random, someNames) })
+	maybe(func() { f.ExpiresFrom = day(random.IntN(40)) })
 	maybe(func() { f.ExpiresBefore = day(random.IntN(40)) })
 	maybe(func() { f.ValidAt = day(random.IntN(40)) })
-	maybe(func() { f.From, f.After = true, random.Uint64N(last+2) })
+	maybe(func() { f.From, f.After = true, random.Uint64N(records[len(records)-1].Index+2) })
+	maybe(func() { f.ByExpiry, f.AfterExpiry = true, pick(random, records).NotAfter })
 	maybe(func() { f.Limit = 1 + random.IntN(50) })
 	return f
 }
 
 // selected is what a filter means.
 func selected(f ca.Filter, records []ca.Record) (out []ca.Record) {
+	byExpiry := func(a, b ca.Record) int {
+		return cmp.Or(a.NotAfter.Compare(b.NotAfter), cmp.Compare(a.Index, b.Index))
+	}
+	if f.ByExpiry {
+		records = slices.SortedFunc(slices.Values(records), byExpiry)
+	}
 	for _, r := range records {
 		switch {
 		case f.Party != "" && r.Party != f.Party,
@@ -136,9 +147,12 @@ func selected(f ca.Filter, records []ca.Record) (out []ca.Record) {
 			f.Role != "" && r.Role != f.Role,
 			f.SPKI != nil && r.SPKI != *f.SPKI,
 			f.Revoked != nil && *f.Revoked != (r.Revocation != nil),
+			f.SAN != "" && !slices.Contains(ca.AlternativeNames(r.DER), f.SAN),
+			!f.ExpiresFrom.IsZero() && r.NotAfter.Before(f.ExpiresFrom),
 			!f.ExpiresBefore.IsZero() && !r.NotAfter.Before(f.ExpiresBefore),
 			!f.ValidAt.IsZero() && (f.ValidAt.Before(r.NotBefore) || r.NotAfter.Before(f.ValidAt)),
-			f.From && r.Index <= f.After,
+			f.From && !f.ByExpiry && r.Index <= f.After,
+			f.From && f.ByExpiry && byExpiry(r, ca.Record{NotAfter: f.AfterExpiry, Index: f.After}) <= 0,
 			f.Limit > 0 && len(out) == f.Limit:
 		default:
 			out = append(out, r)

@@ -45,6 +45,8 @@ var tokens = []sentence{
 			t.Errorf("got %+v, %v, want it unused", got, err)
 		}
 	}},
+	{"tokens that ended are collected, oldest first, and nothing else", testCollect},
+	{"collecting and adding at once loses no token that still counts", testCollectAtOnce},
 	{"one of a hundred that redeem a token gets the certificate, the others learn who", testRedeem},
 }
 

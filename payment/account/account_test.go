@@ -53,20 +53,21 @@ func TestANumberNeverShowsItself(t *testing.T) {
 	}
 	h := holder{n, &n, map[string]account.Number{"a": n}}
 	var log bytes.Buffer
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "n", n, "h", h)
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "n", n, "h", h)
-	text := log.String()
+	slog.New(slog.NewTextHandler(&log, nil)).LogAttrs(t.Context(), slog.LevelInfo, "x", slog.Any("n", n), slog.Any("h", h))
+	slog.New(slog.NewJSONHandler(&log, nil)).LogAttrs(t.Context(), slog.LevelInfo, "x", slog.Any("n", n), slog.Any("h", h))
+	var text strings.Builder
+	text.WriteString(log.String())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%T"} {
-		text += fmt.Sprintf(verb, n) + fmt.Sprintf(verb, h) + fmt.Sprintf(verb, &n)
+		text.WriteString(fmt.Sprintf(verb, n) + fmt.Sprintf(verb, h) + fmt.Sprintf(verb, &n))
 	}
 	raw, err := json.Marshal(h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text += string(raw) + fmt.Sprint(n) + account.Link{Number: digits}.String() + fmt.Sprintf("%#v", account.Link{Number: digits})
+	text.WriteString(string(raw) + fmt.Sprint(n) + account.Link{Number: digits}.String() + fmt.Sprintf("%#v", account.Link{Number: digits}))
 	for _, secret := range []string{digits, fmt.Sprintf("%x", digits), digits[6:]} {
-		if strings.Contains(text, secret) {
-			t.Errorf("%q is in %s", secret, text)
+		if strings.Contains(text.String(), secret) {
+			t.Errorf("%q is in %s", secret, text.String())
 		}
 	}
 	if n.Reveal() != digits || n.BIN() != "411111" {

@@ -142,6 +142,7 @@ func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx contex
 		if stored, err := a.replay(c); err != nil {
 			return err
 		} else if stored != nil {
+			a.reached("answering", c.Key)
 			w.Header().Set(replayedHeader, "true")
 			return writeJSON(w, stored)
 		}

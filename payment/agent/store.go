@@ -148,7 +148,7 @@ func (r Record) encode(sum [digestSize]byte) ([]byte, error) {
 	}
 	raw := make([]byte, 0, digestSize+4+len(meta)+len(r.Object))
 	raw = append(raw, sum[:]...)
-	raw = binary.BigEndian.AppendUint32(raw, uint32(len(meta))) //nolint:gosec // some hundred octets
+	raw = binary.BigEndian.AppendUint32(raw, uint32(len(meta)))
 	return append(append(raw, meta...), r.Object...), nil
 }
 

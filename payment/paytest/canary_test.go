@@ -192,7 +192,7 @@ type place struct {
 func (c *canary) places(t *testing.T, kinds string, nodes ...*paytest.Node) (list []place) {
 	t.Helper()
 	for _, n := range nodes {
-		for _, kind := range strings.Fields(kinds) {
+		for kind := range strings.FieldsSeq(kinds) {
 			data := map[string]func() []byte{
 				"store": func() []byte { return files(t, n.Dir) },
 				"log":   func() []byte { return c.logs.of(n.ID) },

@@ -125,19 +125,7 @@ func TestAFullDiskRefusesNewWorkAndLeavesNothingHalfDone(t *testing.T) {
 			t.Errorf("while the bank's disk is full: %v, want %s", err, payment.Unavailable)
 		}
 	}
-	if hold := w.HoldOf(t, id); hold.State != "" {
-		t.Errorf("held on a full disk: %+v", hold)
-	}
-	err := w.Issuer.Read(func(tx *agent.Tx) error {
-		records, err := tx.Records(id)
-		if err == nil && len(records) != 0 {
-			err = errors.New("records of a payment that was not kept")
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	nothingKept(t, w, id)
 	full.Store("")
 	until(t, "it is paid once there is room", func() bool {
 		v, err := w.Consumer.Pay(t.Context(), id)
@@ -165,6 +153,24 @@ func TestAFullDiskRefusesNewWorkAndLeavesNothingHalfDone(t *testing.T) {
 			}
 			w.Balanced(t, ids...)
 		})
+	}
+}
+
+// nothingKept checks that the issuing bank has neither hold nor records of a payment.
+func nothingKept(t *testing.T, w *paytest.World, id string) {
+	t.Helper()
+	if hold := w.HoldOf(t, id); hold.State != "" {
+		t.Errorf("held: %+v", hold)
+	}
+	err := w.Issuer.Read(func(tx *agent.Tx) error {
+		records, err := tx.Records(id)
+		if err == nil && len(records) != 0 {
+			err = errors.New("records of a payment that was not kept")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -269,12 +275,14 @@ func TestAnAgentThatIsDownIsNamedAndNothingIsLost(t *testing.T) {
 		{w.IBank, accepted(w)},
 	} {
 		t.Run(c.node.ID, func(t *testing.T) {
-			offered, err := w.Consumer.Order(t.Context(), w.Shop.URI, w.Terms(1))
-			if err != nil {
-				t.Fatal(err)
-			}
+			var offered *consumer.Offered
+			until(t, "there is an offer", func() (ok bool) {
+				var err error
+				offered, err = w.Consumer.Order(t.Context(), w.Shop.URI, w.Terms(1))
+				return err == nil
+			})
 			c.node.Stop(t)
-			err = c.try(t, offered.ID)
+			err := c.try(t, offered.ID)
 			c.node.Start(t)
 			if agent.CodeOf(err) != payment.Unavailable || !strings.Contains(err.Error(), c.node.URI) {
 				t.Errorf("without %s: %v, want %s that names it", c.node.ID, err, payment.Unavailable)
@@ -302,9 +310,10 @@ func TestAnAgentThatIsDownIsNamedAndNothingIsLost(t *testing.T) {
 // accepted pays for what the merchant and gateway know already.
 func accepted(w *paytest.World) func(t *testing.T, id string) error {
 	return func(t *testing.T, id string) error {
-		if _, err := w.Consumer.Accept(t.Context(), id, consumer.Choice{}); err != nil {
-			t.Fatal(err)
-		}
+		until(t, "it is accepted", func() bool {
+			_, err := w.Consumer.Accept(t.Context(), id, consumer.Choice{})
+			return err == nil
+		})
 		_, err := w.Consumer.Pay(t.Context(), id)
 		return err
 	}

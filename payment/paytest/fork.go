@@ -64,7 +64,7 @@ func (n *Node) Fork(t testing.TB, point string, nth int) *Child {
 	path := filepath.Join(t.TempDir(), "handover.json")
 	must(t, os.WriteFile(path, raw, 0o600))
 	c := &Child{node: n, ended: make(chan struct{})}
-	c.cmd = exec.Command(os.Args[0], "-test.run=^$")
+	c.cmd = exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // this test program itself
 	c.cmd.Env = append(os.Environ(), childVariable+"="+path)
 	c.cmd.Stderr = os.Stderr
 	c.stdin, err = c.cmd.StdinPipe()
@@ -163,7 +163,7 @@ func RunChild() {
 }
 
 func runChild(path string) error {
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile(path) //nolint:gosec // the parent named it
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,11 @@ import (
 func TestMain(m *testing.M) {
 	paytest.RunChild() // does not return in a child process
 	flag.Parse()
-	if err := flag.Set("test.parallel", "4"); err != nil { // most tests wait most of the time
+	parallel := "4" // most tests wait most of the time
+	if !testing.Short() {
+		parallel = "1" // and the long forms keep both processors busy
+	}
+	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -26,14 +30,14 @@ func TestMain(m *testing.M) {
 
 // quick are options for tests in which calls fail.
 func quick() paytest.Options {
-	return paytest.Options{Status: paytest.Good, NoSync: true, Timeout: time.Second, Deadline: 10 * time.Second}
+	return paytest.Options{Status: paytest.Good, NoSync: true, Timeout: 2 * time.Second, Deadline: 30 * time.Second}
 }
 
 // pause is between two attempts of a patient party.
 const pause = 30 * time.Millisecond
 
 // patience is how long one payment may take, whatever happens to it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // buy has consumer and merchant try until the payment of n workstations has ended, whoever is down meanwhile: all
 // by the operators' sockets, so that any of the agents may be another process. It returns the id.

@@ -170,13 +170,13 @@ func TestPaymentsOverALossyNetworkAllEndConsistently(t *testing.T) {
 	}
 	network := &proxies{t: t, seed: 7741}
 	opts := quick()
-	opts.Dial, opts.Deadline = network.dial, 3*time.Second
+	opts.Dial, opts.Timeout, opts.Deadline = network.dial, 2*time.Second, 6*time.Second
 	w := paytest.New(t, opts)
 	network.set(lossy)
 	ids := make([]string, payments)
 	failed := make([]error, payments)
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, 4)
 	for i := range payments {
 		choice := consumer.Choice{Mode: []payment.Mode{payment.ConfirmRealtime, payment.ConfirmNone}[i%2], Route: []string{consumer.Direct, consumer.Relay}[i/2%2]}
 		slots <- struct{}{}

@@ -162,7 +162,7 @@ func (m multiplier) RoundTrip(r *http.Request) (*http.Response, error) {
 			if err != nil || replies[i].StatusCode != http.StatusConflict || !bytes.Contains(bodies[i], []byte(problem.TypeBase+string(payment.InFlight))) {
 				return err
 			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(time.Duration(4*m.times) * time.Millisecond)
 		}
 	})
 	m.mu.Lock()

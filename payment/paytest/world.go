@@ -3,6 +3,7 @@ package paytest
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -82,6 +83,9 @@ func (w *World) statusFor(n *Node) mtls.StatusChecker {
 // BIN starts the account numbers of the issuing bank.
 const BIN = "622848"
 
+// patience is the time-out of calls where a test sets none: that of a machine with other things to do.
+const patience = 30 * time.Second
+
 // New makes the world, starts all agents, links the consumer's account and onboards the merchant. The test's end
 // stops them and checks that the ledgers add up.
 func New(t testing.TB, opts Options) *World {
@@ -94,6 +98,9 @@ func New(t testing.TB, opts Options) *World {
 	}
 	if opts.Fee == 0 {
 		opts.Fee = 25
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = patience
 	}
 	dir, err := os.MkdirTemp("", "paytest") // short, since it holds sockets
 	must(t, err)
@@ -234,11 +241,18 @@ func (w *World) Buy(t testing.TB, n int64, choice consumer.Choice) string {
 			t.Fatalf("payment %s: %s", id, answered.Result)
 		}
 	}
-	v, err := w.Consumer.Await(t.Context(), id, 5*time.Second)
-	must(t, err)
-	if v.State != payment.Opened && v.State != payment.Closed || len(v.Objects[string(payment.KindReceipt)]) != 1 {
-		t.Fatalf("payment %s is %s with %d receipts, want open with one", id, v.State, len(v.Objects[string(payment.KindReceipt)]))
-	}
+	patiently(t, func() error {
+		v, err := w.Consumer.Await(t.Context(), id, 5*time.Second)
+		switch {
+		case err != nil:
+			return err
+		case v.State == payment.Requested:
+			return payment.Refuse(payment.NotFound, "receipt", "not there yet", "one")
+		case v.State != payment.Opened && v.State != payment.Closed || len(v.Objects[string(payment.KindReceipt)]) != 1:
+			return fmt.Errorf("payment %s is %s with %d receipts, want open with one", id, v.State, len(v.Objects[string(payment.KindReceipt)]))
+		}
+		return nil
+	})
 	return id
 }
 
@@ -258,11 +272,14 @@ func (w *World) close(t testing.TB) {
 	}
 }
 
-// patiently repeats what a busy machine was too slow for.
+// patiently repeats what a busy machine was too slow for, or what has not come yet.
 func patiently(t testing.TB, do func() error) {
 	t.Helper()
 	err := do()
-	for end := time.Now().Add(10 * time.Second); agent.CodeOf(err) == payment.Unavailable && time.Now().Before(end); err = do() {
+	for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); err = do() {
+		if code := agent.CodeOf(err); code != payment.Unavailable && code != payment.NotFound && code != payment.InFlight {
+			break
+		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	must(t, err)

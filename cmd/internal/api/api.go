@@ -12,6 +12,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
@@ -20,7 +21,7 @@ import (
 // bodyLimit is how many bytes of a request are read.
 const bodyLimit = 64 << 10
 
-// Config is what the API is made of; every member but Now is required.
+// Config is what the API is made of; every member but Sinks and Now is required.
 type Config struct {
 	Network   string
 	URL       string // of the https listener, written into tokens
@@ -32,6 +33,7 @@ type Config struct {
 	LogKey    string        // verifier key of the audit log
 	Problems  problem.Writer
 	Identify  func(http.Handler) http.Handler // the identity middleware
+	Sinks     func() []sink.Health            // how the sinks of the audit log are
 	Now       func() time.Time
 }
 
@@ -58,6 +60,8 @@ func New(cfg Config) (http.Handler, error) {
 	route("GET /v1/audit/head", a.read(a.logHead))
 	route("GET /v1/audit/leaves", a.read(a.logLeaves))
 	route("GET /v1/audit/hashes", a.read(a.logHashes))
+	route("GET /v1/audit/proof/{index}", a.read(a.logProof))
+	route("GET /v1/audit/consistency", a.read(a.logConsistency))
 	route("GET /v1/health", a.read(a.health))
 	route("/", func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.Method + " " + r.URL.Path}

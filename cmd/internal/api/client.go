@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
@@ -125,6 +126,20 @@ func (c *Client) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, erro
 		indexes = indexes[n:]
 	}
 	return hashes, nil
+}
+
+// Proof implements audit.Prover.
+func (c *Client) Proof(ctx context.Context, index uint64) (audit.Proof, error) {
+	var out audit.Proof
+	err := c.call(ctx, http.MethodGet, "/v1/audit/proof/"+strconv.FormatUint(index, 10), nil, &out)
+	return out, err
+}
+
+// Consistency implements audit.Prover.
+func (c *Client) Consistency(ctx context.Context, old uint64) (audit.Consistency, error) {
+	var out audit.Consistency
+	err := c.call(ctx, http.MethodGet, "/v1/audit/consistency?old="+strconv.FormatUint(old, 10), nil, &out)
+	return out, err
 }
 
 // pages follows the cursor of a list.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/enroll/problem"
 )
 
@@ -13,7 +14,10 @@ import (
 func MapError(err error) *problem.Error {
 	var used *ca.TokenUsedError
 	var revoked *ca.RevokedError
+	var outside *audit.RangeError
 	switch {
+	case errors.As(err, &outside):
+		return &problem.Error{Status: http.StatusBadRequest, Name: "bad-parameter", Detail: outside.Error(), Err: err}
 	case errors.As(err, &used):
 		return &problem.Error{Status: http.StatusForbidden, Name: "token-used", Detail: used.Error(), Err: err}
 	case errors.As(err, &revoked):

@@ -5,6 +5,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/cmd/internal/sink"
 )
 
 // maxHashes bounds how many stored hashes one request may ask for.
@@ -65,6 +68,33 @@ func (a *api) logHashes(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, Page[[]byte]{Items: bytesOf(hashes)})
 }
 
+// logProof: GET /v1/audit/proof/{index}
+func (a *api) logProof(w http.ResponseWriter, r *http.Request) error {
+	index, err := strconv.ParseUint(r.PathValue("index"), 10, 62)
+	if err != nil {
+		return badParameter("index", r.PathValue("index"), "the index of a leaf")
+	}
+	proof, err := audit.Prove(r.Context(), a.cfg.Store.Log(), index)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, proof)
+}
+
+// logConsistency: GET /v1/audit/consistency?old=
+func (a *api) logConsistency(w http.ResponseWriter, r *http.Request) error {
+	text := r.URL.Query().Get("old")
+	old, err := strconv.ParseUint(text, 10, 62)
+	if err != nil {
+		return badParameter("old", text, "the number of entries of an older head")
+	}
+	proof, err := audit.ProveConsistency(r.Context(), a.cfg.Store.Log(), old)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, proof)
+}
+
 func bytesOf[H ~[32]byte](hashes []H) [][]byte {
 	out := make([][]byte, len(hashes))
 	for i := range hashes {
@@ -78,6 +108,7 @@ type Health struct {
 	Network string         `json:"network"`
 	Time    time.Time      `json:"time"`
 	Issuers []IssuerHealth `json:"issuers"`
+	Sinks   []sink.Health  `json:"sinks,omitempty"` // of the audit log
 }
 
 // An IssuerHealth is the state of one issuing CA and its status service.
@@ -97,6 +128,9 @@ func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
 			Name: is.Name, NotAfter: is.Certificate.NotAfter, OCSPSigner: is.OCSPSigner.NotAfter,
 			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated,
 		})
+	}
+	if a.cfg.Sinks != nil {
+		health.Sinks = a.cfg.Sinks()
 	}
 	return reply(w, http.StatusOK, health)
 }

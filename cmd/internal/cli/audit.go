@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltstore"
 	"github.com/payca/payca/cmd/internal/network"
@@ -17,34 +18,62 @@ import (
 
 func newAuditCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Read the audit log and prove it"}
-	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a))
+	cmd.AddCommand(newAuditListCommand(a), newAuditVerifyCommand(a), newAuditExportCommand(a), newAuditProveCommand(a), newAuditVerifyProofCommand(a), newAuditWitnessCommand(a))
+	cmd.PersistentFlags().StringVar(&a.as, "as", network.Operator, "identity in --dir that asks the server: an operator or auditor")
 	return cmd
 }
 
-// auditLog opens the log: the store's where no server holds it, else the server's.
-func (a *app) auditLog(ctx context.Context) (audit.Reader, string, func() error, error) {
+// An openLog is an audit log at hand.
+type openLog struct {
+	audit.Reader
+	key    string                                                         // verifier key of its heads
+	issued func(ctx context.Context, serial ca.Serial) (ca.Record, error) // what was issued under a serial
+	close  func() error
+}
+
+// openLog opens the log: the store's where no server holds it, else the server's.
+func (a *app) openLog(ctx context.Context) (*openLog, error) {
 	path, err := network.StorePath(a.dir)
 	if err == nil {
 		var store *boltstore.Store
 		store, err = boltstore.OpenReadOnly(path)
 		if err == nil {
 			key, err := network.LogKey(a.dir)
-			return store.Log(), key, store.Close, err
+			if err != nil {
+				return nil, errors.Join(err, store.Close())
+			}
+			return &openLog{Reader: store.Log(), key: key, issued: store.BySerial, close: store.Close}, nil
 		}
 	}
 	var locked *boltstore.LockedError
 	if !errors.As(err, &locked) && !errors.Is(err, network.ErrNoNetwork) {
-		return nil, "", nil, err
+		return nil, err
 	}
-	client, err := a.operator()
+	client, err := a.clientAs(a.as)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	key, err := network.LogKey(a.dir) // the key on disk is worth more than the server's word
 	if errors.Is(err, os.ErrNotExist) {
 		key, err = client.LogKey(ctx)
 	}
-	return client, key, func() error { return nil }, err
+	if err != nil {
+		return nil, err
+	}
+	issued := func(ctx context.Context, serial ca.Serial) (ca.Record, error) {
+		c, err := client.Certificate(ctx, serial.String())
+		return c.Record, err
+	}
+	return &openLog{Reader: client, key: key, issued: issued, close: func() error { return nil }}, nil
+}
+
+// withLog runs with the log open.
+func (a *app) withLog(ctx context.Context, run func(log *openLog) error) error {
+	log, err := a.openLog(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	return errors.Join(run(log), log.close())
 }
 
 func newAuditListCommand(a *app) *cobra.Command {
@@ -52,11 +81,11 @@ func newAuditListCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the events of the audit log", Example: "  payca audit list --kind certificate.refused", Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			log, _, done, err := a.auditLog(cmd.Context())
+			log, err := a.openLog(cmd.Context())
 			if err != nil {
 				return explain(err)
 			}
-			defer func() { err = errors.Join(err, done()) }()
+			defer func() { err = errors.Join(err, log.close()) }()
 			for index := uint64(0); ; {
 				leaves, err := log.Leaves(cmd.Context(), index, 1000)
 				if err != nil || len(leaves) == 0 {
@@ -110,32 +139,4 @@ func printEvent(w io.Writer, e eventView) {
 		}
 	}
 	fmt.Fprintln(w)
-}
-
-func newAuditVerifyCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify",
-		Short: "Prove that nothing in the audit log was dropped or changed",
-		Long: `Recompute the Merkle tree of the audit log from its entries and compare it with the
-signed head. Works on a running server and on a store that is not being served.`,
-		Example: "  payca audit verify", Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			log, key, done, err := a.auditLog(cmd.Context())
-			if err != nil {
-				return explain(err)
-			}
-			defer func() { err = errors.Join(err, done()) }()
-			report, err := audit.Verify(cmd.Context(), log, key)
-			var corrupt *audit.Corruption
-			if errors.As(err, &corrupt) {
-				return fail(ExitInvalid, err, "the log was changed after it was written: keep the store as evidence and restore a backup")
-			}
-			if err != nil {
-				return explain(err)
-			}
-			return a.show(map[string]any{"ok": true, "entries": report.Size, "root": report.Root.String(), "key": key}, func(w io.Writer) {
-				fmt.Fprintf(w, "ok   %d entries, root %s, signed by %s\n", report.Size, report.Root, key)
-			})
-		},
-	}
 }

@@ -17,7 +17,8 @@ var elsewhere = map[string]string{
 	"payca revoke": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
 	"payca party add": "network.txtar", "payca party list": "network.txtar", "payca party show": "network.txtar",
 	"payca token create": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar",
-	"payca audit list": "network.txtar", "payca audit verify": "network.txtar", "payca demo": "demo.txtar",
+	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",
+	"payca audit prove": "audit.txtar", "payca audit verify-proof": "audit.txtar", "payca audit witness": "audit.txtar", "payca demo": "demo.txtar",
 
 	"payca agent": "agents.txtar", "payca agent invite": "agents.txtar", "payca trace": "agents.txtar",
 	"payca pay link": "agents.txtar", "payca pay catalogue": "agents.txtar", "payca pay order": "agents.txtar", "payca pay amend": "agents.txtar",

@@ -29,11 +29,17 @@ type operatorClient struct {
 }
 
 // operator calls the CA as the operator whose identity is in --dir.
-func (a *app) operator() (*operatorClient, error) {
-	dir := filepath.Join(a.dir, network.Operator)
+func (a *app) operator() (*operatorClient, error) { return a.clientAs(network.Operator) }
+
+// clientAs calls the CA as the identity of that name in --dir.
+func (a *app) clientAs(name string) (*operatorClient, error) {
+	dir := filepath.Join(a.dir, name)
 	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: dir})
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) && name == network.Operator {
 		return nil, fail(ExitFailure, fmt.Errorf("no operator's identity in %s", dir), "payca init makes one; --dir names another place")
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fail(ExitUsage, fmt.Errorf("no identity %q in %s", name, a.dir), "name one with --as")
 	}
 	if err != nil {
 		return nil, err

@@ -60,6 +60,7 @@ type app struct {
 	json  bool   // --json
 	quiet bool   // --quiet
 	dir   string // --dir
+	as    string // --as of payca audit
 
 	command string // path of the command found: "payca config show"
 	started bool   // a command's run was reached: its errors are not about usage

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,7 +49,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ORDERS", filepath.Join(root, "orders"))
 			return freePorts(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects, "change": change, "cut": cut,
+		},
 	})
 }
 
@@ -147,4 +150,30 @@ func fields(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("word %s of %d", args[2], len(words))
 	}
 	ts.Setenv(args[0], words[n])
+}
+
+// change runs "change FROM TO OLD NEW": TO is FROM with the first OLD replaced.
+func change(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: change FROM TO OLD NEW")
+	}
+	before := ts.ReadFile(args[0])
+	after := strings.Replace(before, args[2], args[3], 1)
+	if after == before {
+		ts.Fatalf("%s has no %q", args[0], args[2])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(after), 0o600))
+}
+
+// cut runs "cut FROM TO N": TO is FROM without its line N, from 0.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: cut FROM TO N")
+	}
+	lines := strings.SplitAfter(ts.ReadFile(args[0]), "\n")
+	n, err := strconv.Atoi(args[2])
+	if err != nil || n >= len(lines) {
+		ts.Fatalf("line %s of %d", args[2], len(lines))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(slices.Delete(lines, n, n+1), "")), 0o600))
 }

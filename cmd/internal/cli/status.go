@@ -116,6 +116,13 @@ func printHealth(w io.Writer, h api.Health) {
 		fmt.Fprintf(w, "  %-9s until %s  OCSP signer until %s  CRL %d of %s\n", is.Name, is.NotAfter.Format("2006-01-02"),
 			is.OCSPSigner.Format("2006-01-02"), is.CRLNumber, is.CRLUpdated.Format("2006-01-02 15:04:05"))
 	}
+	for _, s := range h.Sinks {
+		fmt.Fprintf(w, "  audit sink %s: %d events delivered", s.Name, s.Delivered)
+		if s.Since != nil {
+			fmt.Fprintf(w, ", DOWN since %s: %s", s.Since.Format("2006-01-02 15:04:05Z"), s.Error)
+		}
+		fmt.Fprintln(w)
+	}
 }
 
 // A sourceView is what one source says of a certificate.

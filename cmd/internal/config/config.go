@@ -33,7 +33,9 @@ type Config struct {
 	OCSP OCSP `yaml:"ocsp"`
 	// CRL is the shape of revocation lists.
 	CRL CRL `yaml:"crl"`
-	// Log is the shape of the log on standard error. The audit log is not configurable.
+	// Audit is where the events of the audit log go besides the log itself, which is not configurable.
+	Audit Audit `yaml:"audit"`
+	// Log is the shape of the log on standard error.
 	Log Log `yaml:"log"`
 }
 
@@ -73,6 +75,12 @@ type CRL struct {
 	Interval policy.Duration `yaml:"interval"`
 }
 
+// Audit is where the events of the audit log go.
+type Audit struct {
+	// Sinks are files, syslog servers and webhooks that get every event after its commit, in order, at least once.
+	Sinks []Sink `yaml:"sinks"`
+}
+
 // Log is the shape of the log.
 type Log struct {
 	// Level is the least level that is written: debug, info, warn or error.
@@ -94,6 +102,7 @@ func Default(network string) Config {
 		Profiles:    []policy.ProfileConfig{},
 		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute)},
 		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
+		Audit:       Audit{Sinks: []Sink{}},
 		Log:         Log{Level: "info", Format: "text"},
 	}
 }

@@ -118,7 +118,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"a misspelt key", "network: a.example\nlisten:\n  htps: :1\n", `payca.yaml:3: unknown key "listen.htps", want "listen.https"`},
 		{"a key with dashes", "status-url: x\n", `payca.yaml:1: unknown key "status-url", want "status_url"`},
 		{"a key that is like nothing", "log: {wxyz: 1}", `payca.yaml:1: unknown key "log.wxyz", want one of format, level`},
-		{"all unknown keys at once", "x: 1\nlogs: {}\n", "payca.yaml:1: unknown key \"x\", want one of addresses, crl, keys, listen, log, network, ocsp, profiles, server_names, status_url, store\n" +
+		{"all unknown keys at once", "x: 1\nlogs: {}\n", "payca.yaml:1: unknown key \"x\", want one of addresses, audit, crl, keys, listen, log, network, ocsp, profiles, server_names, status_url, store\n" +
 			`payca.yaml:2: unknown key "logs", want "log"`},
 		{"a key given twice", "network: a.example\nnetwork: b.example\n", `payca.yaml:2: mapping key "network" already defined at [1:1]`},
 		{"a value for a mapping", "listen: :80\n", `payca.yaml:1: listen: :80, want a mapping`},
@@ -149,6 +149,16 @@ func TestLoadRefuses(t *testing.T) {
 			`payca.yaml:3: profiles[0]: profile "merchant": key_usage "all": want digitalSignature or keyAgreement`,
 		},
 		{"no names at all", "network: a.example\nserver_names: []\naddresses: []\n", `payca.yaml:2: server_names: empty, as addresses is, want the names under which parties reach the CA`},
+		{"a sink without a name", "network: a.example\naudit:\n  sinks:\n    - {type: file, path: x}\n", `payca.yaml:4: audit.sinks[0]: name "", want lower-case letters, digits and hyphens, at most 63`},
+		{
+			"a sink given twice", "network: a.example\naudit:\n  sinks:\n    - {name: x, type: file, path: x}\n    - {name: x, type: file, path: y}\n",
+			`payca.yaml:5: audit.sinks[1]: name "x" stands above too, want it once`,
+		},
+		{"a sink of no type", "network: a.example\naudit: {sinks: [{name: x, type: smtp}]}\n", `payca.yaml:2: audit.sinks[0]: type "smtp", want one of file, syslog, webhook`},
+		{"a file sink with a URL", "network: a.example\naudit: {sinks: [{name: x, type: file, url: 'http://x'}]}\n", `payca.yaml:2: audit.sinks[0]: type file with url, want path alone`},
+		{"a syslog sink without a port", "network: a.example\naudit: {sinks: [{name: x, type: syslog, address: logs}]}\n", `payca.yaml:2: audit.sinks[0]: "logs", want host:port, as in 127.0.0.1:8443`},
+		{"a webhook with a password", "network: a.example\naudit: {sinks: [{name: x, type: webhook, url: 'https://a:b@x'}]}\n", `payca.yaml:2: audit.sinks[0]: url has a user or fragment, want none`},
+		{"a webhook over ftp", "network: a.example\naudit: {sinks: [{name: x, type: webhook, url: 'ftp://x'}]}\n", `payca.yaml:2: audit.sinks[0]: url is none, want http or https, as in https://events.example/payca`},
 		{"a file that is too large", strings.Repeat("#", 64<<10+1), `payca.yaml: more than 64 KiB`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -53,6 +53,9 @@ func (c *Config) Validate() error {
 	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
 	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
 	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	for i, s := range c.Audit.Sinks {
+		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
+	}
 	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", checkWord(c.Log.Format, "text", "json"))
 	return errors.Join(errs...)

@@ -66,10 +66,19 @@ func start(t testing.TB) *running {
 // startAt is start by another clock.
 func startAt(t testing.TB, now func() time.Time) *running {
 	t.Helper()
+	return startWith(t, network.Config{Now: now})
+}
+
+// startWith is start with more to say, all but the directory.
+func startWith(t testing.TB, cfg network.Config, sinks ...config.Sink) *running {
+	t.Helper()
 	dir := t.TempDir()
-	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: configure(t)})
+	conf := configure(t)
+	conf.Audit.Sinks = sinks
+	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
 	must(t, err)
-	n, err := network.Open(t.Context(), network.Config{Dir: dir, Now: now})
+	cfg.Dir = dir
+	n, err := network.Open(t.Context(), cfg)
 	must(t, err)
 	listeners, err := n.Listen()
 	must(t, err)
@@ -217,6 +226,8 @@ var routes = []struct{ method, path, body string }{
 	{"GET", "/v1/audit/head", ""},
 	{"GET", "/v1/audit/leaves", ""},
 	{"GET", "/v1/audit/hashes?index=0", ""},
+	{"GET", "/v1/audit/proof/0", ""},
+	{"GET", "/v1/audit/consistency?old=1", ""},
 	{"GET", "/v1/health", ""},
 	{"POST", "/v1/renew", "{}"},
 	{"POST", "/v1/issue", "{}"},
@@ -267,6 +278,8 @@ func TestAPartyReachesOnlyItsOwn(t *testing.T) {
 		{"the parties", "GET", "/v1/parties", "", 403, "wrong-role"},
 		{"a new party", "POST", "/v1/parties", `{"id":"x","role":"merchant","name":"X","state":"active","created":"2026-01-01T00:00:00Z"}`, 403, "wrong-role"},
 		{"the log", "GET", "/v1/audit/leaves", "", 403, "wrong-role"},
+		{"a proof", "GET", "/v1/audit/proof/0", "", 403, "wrong-role"},
+		{"consistency", "GET", "/v1/audit/consistency?old=1", "", 403, "wrong-role"},
 		{"revoking another's", "POST", "/v1/revocations", `{"serial":"` + serial(other) + `","reason":"superseded"}`, 404, "not-found"},
 		{"revoking its own", "POST", "/v1/revocations", `{"serial":"` + serial(shop) + `","reason":"superseded"}`, 200, ""},
 		{"anything after that", "GET", "/v1/certificates", "", 403, "certificate-revoked"},

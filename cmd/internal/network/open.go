@@ -35,6 +35,8 @@ type coreConfig struct {
 	ring   *ca.Keyring
 	now    func() time.Time
 	logger *slog.Logger
+
+	beforeCommit func() error
 }
 
 // core is a loaded network: what issues and what remembers.
@@ -97,7 +99,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := boltstore.Open(ctx, boltstore.Config{Path: inDir(cfg.dir, cfg.config.Store.Bolt), Log: log, Logger: cfg.logger})
+	store, err := boltstore.Open(ctx, boltstore.Config{Path: inDir(cfg.dir, cfg.config.Store.Bolt), Log: log, Logger: cfg.logger, BeforeCommit: cfg.beforeCommit})
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
@@ -33,6 +34,8 @@ type Config struct {
 	PassphraseFile string // "" for the configured or generated one
 	Now            func() time.Time
 	Logger         *slog.Logger
+	// BeforeCommit is as in boltstore.Config. For tests.
+	BeforeCommit func() error
 }
 
 // A Network is an open network, ready to serve. One process at a time has it open.
@@ -42,6 +45,7 @@ type Network struct {
 	logger      *slog.Logger
 	certificate atomic.Pointer[tls.Certificate] // of the https listener
 	handler     http.Handler                    // of the https listener
+	sinks       []*sink.Sink                    // of the audit log
 	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
 }
 
@@ -62,12 +66,15 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := openCore(ctx, coreConfig{dir: cfg.Dir, config: conf, ring: ring, now: cfg.Now, logger: cfg.Logger})
+	c, err := openCore(ctx, coreConfig{dir: cfg.Dir, config: conf, ring: ring, now: cfg.Now, logger: cfg.Logger, beforeCommit: cfg.BeforeCommit})
 	if err != nil {
 		return nil, err
 	}
 	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger}
-	if err := n.start(ctx); err != nil {
+	if err = n.openSinks(cfg.Dir); err == nil {
+		err = n.start(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.store.Close())
 	}
 	return n, nil
@@ -149,7 +156,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Now: n.now,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -205,6 +212,10 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	group.Go(func() error { return ignoreClosed(plain.Serve(l.HTTP)) })
 	group.Go(func() error { return n.status.Run(ctx) })
 	group.Go(func() error { return n.keepSelf(ctx) })
+	for _, s := range n.sinks {
+		group.Go(func() error { return s.Run(ctx) })
+	}
+	group.Go(func() error { return n.collect(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

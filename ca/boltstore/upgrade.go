@@ -1,0 +1,103 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/boltlog"
+)
+
+// The versions before this one. A file that is half-way says so, so that no older payca opens it.
+const (
+	schemaFirst     = "1"
+	schemaUpgrading = "1 to 2"
+)
+
+// upgradeRows is how many rows one transaction of an upgrade gives their new keys.
+const upgradeRows = 2000
+
+// Where an upgrade is: the number of the bucket, then the last key that is done.
+var (
+	bucketFacts = []byte("facts")
+	keyUpgrade  = []byte("upgraded")
+)
+
+// upgrade brings a file of version 1 to this one. Version 1 had the same records, the
+// serial and party indexes without values, and no index by kind, expiry, name, revocation or end of a token.
+type upgrade struct{ logger *slog.Logger }
+
+// upgraded are the buckets whose rows get new keys, in turn.
+var upgraded = []struct {
+	bucket []byte
+	row    func(tx *bbolt.Tx, key, value []byte) error
+}{
+	{bucketCerts, upgradeRecord},
+	{bucketTokens, upgradeToken},
+}
+
+// step is one transaction: it gives the next rows their keys. The rows stay as they are.
+func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
+	if from != schemaFirst && from != schemaUpgrading {
+		return "", &boltlog.SchemaError{Got: from, Want: schema}
+	}
+	facts, err := tx.CreateBucketIfNotExists(bucketFacts)
+	if err != nil {
+		return "", err
+	}
+	at := []byte{0}
+	if stands := facts.Get(keyUpgrade); len(stands) > 0 && int(stands[0]) < len(upgraded) {
+		at = stands
+	}
+	part, last := upgraded[at[0]], at[1:]
+	cursor := tx.Bucket(part.bucket).Cursor()
+	key, value := cursor.Seek(last)
+	if len(last) > 0 && bytes.Equal(key, last) {
+		key, value = cursor.Next()
+	}
+	for rows := 0; key != nil && rows < upgradeRows; rows++ {
+		if err := part.row(tx, key, value); err != nil {
+			return "", fmt.Errorf("upgrading %s %x: %w", part.bucket, key, err)
+		}
+		last = bytes.Clone(key)
+		key, value = cursor.Next()
+	}
+	if key != nil {
+		end, _ := cursor.Last()
+		u.logger.LogAttrs(context.Background(), slog.LevelInfo, "upgrading the store",
+			slog.String("bucket", string(part.bucket)), slog.String("done", fmt.Sprintf("%x", last)), slog.String("last", fmt.Sprintf("%x", end)))
+		return schemaUpgrading, facts.Put(keyUpgrade, append([]byte{at[0]}, last...))
+	}
+	if next := at[0] + 1; int(next) < len(upgraded) {
+		return schemaUpgrading, facts.Put(keyUpgrade, []byte{next})
+	}
+	return schema, tx.DeleteBucket(bucketFacts)
+}
+
+func upgradeToken(tx *bbolt.Tx, _, value []byte) error {
+	var token ca.Token
+	if err := json.Unmarshal(value, &token); err != nil {
+		return err
+	}
+	return tx.Bucket(bucketEnds).Put(tokenEnd(token), nil)
+}
+
+func upgradeRecord(tx *bbolt.Tx, index, value []byte) error {
+	record, err := withStatus(tx, index, value)
+	if err != nil {
+		return err
+	}
+	keys, err := keysOf(record)
+	if err != nil {
+		return err
+	}
+	if err := putIndexes(tx, record, keys); err != nil || record.Revocation == nil {
+		return err
+	}
+	return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+}

@@ -1,0 +1,145 @@
+package boltstore_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/storetest"
+)
+
+// makeOld writes the file again in the layout of version 1.
+func makeOld(t testing.TB, path string) {
+	t.Helper()
+	edit(t, path, func(tx *bbolt.Tx) error {
+		for _, name := range []string{"kinds", "kind-index", "expiry-index", "name-index", "revoked", "token-expiry"} {
+			if err := tx.DeleteBucket([]byte(name)); err != nil && tx.Bucket([]byte(name)) != nil {
+				return err
+			}
+		}
+		for name, length := range map[string]int{"serials": 8, "party-index": 0} {
+			old := map[string][]byte{}
+			if err := tx.Bucket([]byte(name)).ForEach(func(key, value []byte) error {
+				old[string(key)] = bytes.Clone(value[:min(length, len(value))])
+				return nil
+			}); err != nil {
+				return err
+			}
+			for key, value := range old {
+				if err := tx.Bucket([]byte(name)).Put([]byte(key), value); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("1"))
+	})
+}
+
+// oldFile makes a file of version 1 with n certificates, every seventh revoked, and what fill makes.
+func oldFile(t testing.TB, n int) (path, dump string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "ca.db")
+	store := open(t, path, noSync)
+	fill(t, store)
+	wantOK(t, store.CloseIntent(t.Context(), revocation(serial(3)), audit.Event{Time: epoch, Kind: audit.IntentClosed}))
+	wantOK(t, storetest.Load(t.Context(), store, n))
+	count := 0
+	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
+		wantOK(t, err)
+		if count++; count%700 == 0 {
+			rev := revocation(r.Serial)
+			rev.Issuer = r.Issuer
+			wantOK(t, store.Revoke(t.Context(), rev, audit.Event{Time: epoch, Kind: audit.CertificateRevoked}))
+		}
+	}
+	dump = inventory(t, store)
+	wantOK(t, store.Close())
+	makeOld(t, path)
+	return path, dump
+}
+
+// inventory is what every index says.
+func inventory(t testing.TB, store ca.Store) string {
+	t.Helper()
+	var text strings.Builder
+	yes := true
+	for _, f := range []ca.Filter{
+		{},
+		{ByExpiry: true},
+		{Revoked: &yes},
+		{Party: "party-17"},
+		{Role: "consumer"},
+		{Issuer: "merchant"},
+		{SAN: "shop-000000009.example.test"},
+		{ExpiresBefore: epoch.AddDate(0, 1, 0), ByExpiry: true},
+		{Issuer: issuer, Revoked: &yes},
+	} {
+		fmt.Fprintf(&text, "%+v\n", f.Party)
+		for r, err := range store.Certificates(t.Context(), f) {
+			wantOK(t, err)
+			fmt.Fprintln(&text, r.Index, r.Serial, r.Revocation != nil)
+		}
+	}
+	return text.String() + storetest.Dump(t, store, tokenID)
+}
+
+func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
+	t.Parallel()
+	path, want := oldFile(t, 4500)
+	_, err := boltstore.OpenReadOnly(path)
+	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 2: the next payca serve upgrades the file") {
+		t.Errorf("got %v, want it to say what upgrades the file", err)
+	}
+	var logged bytes.Buffer
+	store := open(t, path, func(cfg *boltstore.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
+	if got := inventory(t, store); got != want {
+		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
+	}
+	if got := strings.Count(logged.String(), "upgrading the store"); got != 2 {
+		t.Errorf("got %d lines of progress, want 2: %s", got, &logged)
+	}
+	wantSound(t, store)
+	if n, err := store.Collect(t.Context(), epoch.Add(time.Second), 10); err != nil || n != 1 {
+		t.Errorf("got %d, %v, want the token of the old file collected", n, err)
+	}
+	_, err = issue(t.Context(), store, serial(99))
+	wantOK(t, err)
+	wantOK(t, store.Close())
+	wantOK(t, open(t, path, nil).Close())
+}
+
+func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
+	t.Parallel()
+	path, want := oldFile(t, 4500)
+	for cut := range 3 { // each opening gets one step further
+		steps := 0
+		_, err := boltstore.Open(t.Context(), boltstore.Config{Path: path, Log: storetest.Log(t), BeforeCommit: func() error {
+			if steps++; steps > min(cut, 1) {
+				return errDisk
+			}
+			return nil
+		}})
+		if !errors.Is(err, errDisk) {
+			t.Errorf("cut %d: got %v, want %v", cut, err, errDisk)
+		}
+	}
+	if _, err := boltstore.OpenReadOnly(path); err == nil || !strings.Contains(err.Error(), "schema version 1 to 2") {
+		t.Errorf("got %v, want a file that is half-way refused", err)
+	}
+	store := open(t, path, nil)
+	if got := inventory(t, store); got != want {
+		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
+	}
+	wantSound(t, store)
+	wantOK(t, store.Close())
+}

@@ -1,0 +1,131 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/policy"
+)
+
+// loaders is how many callers Load has, so that commits are full.
+const loaders = 512
+
+// Load issues n certificates into a store, for measuring it, over the way that every
+// certificate takes: an intent and an issuance for each. The certificates are one template, of the size that a
+// network issues, with a serial, a key and names of their own, and no valid signature. They belong to n/10
+// parties "party-0" and on, of four roles, and have the DNS name "shop-000000000.example.test" and on, by party; they end over two years from the
+// suite's epoch. A store that need not reach the disk is loaded in a minute or two for a million.
+func Load(ctx context.Context, store ca.Store, n int) error {
+	t, err := newTemplate()
+	if err != nil {
+		return err
+	}
+	numbers, failed := make(chan int), make(chan error, loaders)
+	var group sync.WaitGroup
+	for range min(loaders, max(n, 1)) {
+		group.Go(func() {
+			for i := range numbers {
+				if err := t.issue(ctx, store, i, n); err != nil {
+					failed <- fmt.Errorf("loading certificate %d: %w", i, err)
+					return
+				}
+			}
+		})
+	}
+	for i := range n {
+		select {
+		case numbers <- i:
+			continue
+		case err = <-failed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		break
+	}
+	close(numbers)
+	group.Wait()
+	if err == nil && len(failed) > 0 {
+		err = <-failed
+	}
+	return err
+}
+
+// template is a certificate in which some octets are replaced.
+type template struct {
+	der             []byte
+	serial, key     int // where they stand
+	dns, uri        int // the digits of the names
+	digits, keySize int
+}
+
+const templateNumber = "000000000"
+
+func newTemplate() (*template, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	serial := bytes.Repeat([]byte{0x5a}, len(ca.Serial{}))
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(serial), Subject: pkix.Name{CommonName: "party", Organization: []string{"Acme Computers"}},
+		NotBefore: epoch, NotAfter: epoch.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
+		DNSNames: []string{"shop-" + templateNumber + ".example.test"}, AuthorityKeyId: make([]byte, 20), SubjectKeyId: make([]byte, 20),
+		URIs:                  []*url.URL{{Scheme: "spiffe", Host: "merchant.pay.example", Path: "/party-" + templateNumber}},
+		OCSPServer:            []string{"http://status.pay.example/ocsp/merchant"},
+		IssuingCertificateURL: []string{"http://status.pay.example/ca/merchant.crt"},
+		CRLDistributionPoints: []string{"http://status.pay.example/crl/merchant.crl"},
+	}, &x509.Certificate{Subject: pkix.Name{CommonName: "merchant CA of pay.example"}}, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return &template{
+		der: der, serial: bytes.Index(der, serial), key: bytes.Index(der, point) + 1, keySize: len(point) - 1,
+		dns: bytes.Index(der, []byte("shop-"+templateNumber)) + 5, uri: bytes.Index(der, []byte("/party-"+templateNumber)) + 7, digits: len(templateNumber),
+	}, nil
+}
+
+// issue puts certificate i of n into the store.
+func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
+	var serial ca.Serial
+	seed := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("loaded"), uint64(i)))
+	copy(serial[:], seed[:])
+	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
+	roles := []policy.Role{policy.Consumer, policy.Consumer, policy.Merchant, policy.Gateway}
+	party := i % max(n/10, 1)
+	role := roles[party%len(roles)]
+	r := ca.Record{
+		Serial: serial, Issuer: string(role), Profile: string(role), Party: fmt.Sprintf("party-%d", party), Role: role, SPKI: sha256.Sum256(seed[:]),
+		NotBefore: epoch, NotAfter: epoch.Add(time.Duration(i) * (2 * 365 * 24 * time.Hour / time.Duration(max(n, 1)))).Truncate(time.Second),
+		Requester: "local", Protocol: "token", DER: bytes.Clone(t.der),
+	}
+	copy(r.DER[t.serial:], serial[:])
+	copy(r.DER[t.key:t.key+t.keySize], bytes.Repeat(seed[:], 2))
+	// The names have a fixed width in the certificate, so they are right-aligned with zeros.
+	copy(r.DER[t.dns:], fmt.Sprintf("%0*d", t.digits, party))
+	copy(r.DER[t.uri:], fmt.Sprintf("%0*d", t.digits, party))
+	in := ca.Intent{Serial: serial, Issuer: r.Issuer, Profile: r.Profile, Party: r.Party, NotAfter: r.NotAfter, At: epoch}
+	if err := store.Reserve(ctx, in); err != nil {
+		return err
+	}
+	_, err := store.Issue(ctx, ca.Issuance{Record: r, Event: event(audit.CertificateIssued, serial)})
+	return err
+}

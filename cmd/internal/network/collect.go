@@ -1,0 +1,40 @@
+package network
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+const (
+	collectEvery = time.Hour
+	collectBatch = 500 // tokens in one commit, which issuance waits for
+
+	// tokenKept is how long a token is kept after its end, so that who comes late is still told by whom it was used.
+	tokenKept = 24 * time.Hour
+)
+
+// collect deletes tokens that ended, now and every hour, until ctx ends.
+func (n *Network) collect(ctx context.Context) error {
+	ticker := time.NewTicker(collectEvery)
+	defer ticker.Stop()
+	for {
+		if err := n.collectOnce(ctx); err != nil && ctx.Err() == nil {
+			n.logger.LogAttrs(ctx, slog.LevelError, "cannot collect expired tokens", slog.Any("err", err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (n *Network) collectOnce(ctx context.Context) error {
+	for {
+		done, err := n.store.Collect(ctx, n.now().Add(-tokenKept), collectBatch)
+		if err != nil || done < collectBatch {
+			return err
+		}
+	}
+}
