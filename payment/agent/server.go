@@ -115,6 +115,15 @@ func (tx *Tx) operation(c *Call, reply json.RawMessage) error {
 	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), raw)
 }
 
+// Endpoints lists the endpoints: method and path, as http.ServeMux has them.
+func (a *Agent) Endpoints() []string {
+	patterns := make([]string, len(a.routes))
+	for i, rt := range a.routes {
+		patterns[i] = rt.pattern
+	}
+	return patterns
+}
+
 // Get adds a route that reads. handle returns what is sent as JSON.
 func (a *Agent) Get(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
 	a.routes = append(a.routes, route{"GET " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {

@@ -65,7 +65,7 @@ func (f *forger) message(a *asked) agent.Message {
 // TestTheBanksRefuseAnAuthorisation: N1, N4, N6 and N8 at both banks, each of which checks by itself, and N18 at the issuing bank.
 func TestTheBanksRefuseAnAuthorisation(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	foreign, err := account.RandomNumber("411111")
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func decision(t *testing.T, got outcome) (a payment.AuthRes) {
 // TestTheIssuingBankDeclinesByCode: N10, N18 and N21: the bank's word is signed, with the code of ISO 8583, and nothing is held.
 func TestTheIssuingBankDeclinesByCode(t *testing.T) {
 	t.Parallel()
-	opts := quick()
+	opts := steady()
 	opts.Balance, opts.Limit = 120_000, 150_000
 	f := newForger(t, opts)
 	nobodys, err := account.RandomNumber(paytest.BIN)
@@ -193,7 +193,7 @@ func (f *forger) holdsOnly(id string, minor int64) {
 // TestALuhnFailureIsRefusedWhereItIsRead: N18, for a number that no honest consumer's agent would send.
 func TestALuhnFailureIsRefusedWhereItIsRead(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	broken := func(plain []byte) []byte {
 		digits := f.number.Reveal()
 		last := string('0' + (digits[len(digits)-1]-'0'+1)%10)

@@ -63,7 +63,7 @@ func (f *forger) gatewayState(id string) (p payment.Progress) {
 // only the consumer of the payment answers.
 func TestAnAnswerIsForOneAmountAndPayee(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	second := f.Add(t, "other", policy.Consumer, func(a *agent.Agent) error { _, err := consumer.New(consumer.Config{Agent: a}); return err })
 	second.Start(t)
 	t.Cleanup(func() { second.Stop(t) })
@@ -133,7 +133,7 @@ func (f *forger) confirm(id, authres, result string, minor int64) string {
 // TestTheGatewayTakesTheConfirmersWordOnce: E7, E10: facts that differ, a payment that needs no confirmation, another confirmer.
 func TestTheGatewayTakesTheConfirmersWordOnce(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	second := f.Add(t, "confirm2", policy.Confirmer, nil)
 	tell := func(from *paytest.Node, id, confirm string) outcome {
 		return f.post(from, f.GW, "/payments/"+id+"/confirmed", agent.Key(id, "confirmed", 1), agent.Message{payment.KindConfirm: confirm})
@@ -160,7 +160,7 @@ func TestTheGatewayTakesTheConfirmersWordOnce(t *testing.T) {
 // TestATransferNeedsTheConfirmersWordForThisPayment: N23 at the banks, and who may order a transfer.
 func TestATransferNeedsTheConfirmersWordForThisPayment(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	second := f.Add(t, "gw2", policy.Gateway, nil)
 	rival := f.Add(t, "abank2", policy.AcquiringBank, nil)
 	done := f.Buy(t, 1, consumer.Choice{Mode: payment.ConfirmRealtime}) // whose confirmation is a good one
@@ -216,7 +216,7 @@ func TestATransferNeedsTheConfirmersWordForThisPayment(t *testing.T) {
 // TestTheConfirmerTakesAnExpectationFromItsGatewayAlone: E7 and N1: facts that differ from what the bank sealed.
 func TestTheConfirmerTakesAnExpectationFromItsGatewayAlone(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	second := f.Add(t, "gw2", policy.Gateway, nil)
 	p := f.order(2)
 	to, err := f.IBank.Agent.EncryptionOf(t.Context(), f.K.URI)

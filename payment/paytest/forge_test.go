@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +28,9 @@ type forger struct {
 	t      *testing.T
 	number account.Number
 	expiry string
+
+	mu    sync.Mutex
+	lines map[[2]*paytest.Node]*http.Client // by caller and called; guarded by mu
 }
 
 func newForger(t *testing.T, opts paytest.Options) *forger {
@@ -142,8 +145,8 @@ type outcome struct {
 	err      error // of the connection
 }
 
-// post sends a message with the certificate of a node, or another.
-func (f *forger) post(from, to *paytest.Node, path, key string, body any, certificate ...tls.Certificate) outcome {
+// post sends a message with the certificate of a node.
+func (f *forger) post(from, to *paytest.Node, path, key string, body any) outcome {
 	f.t.Helper()
 	raw, ok := body.([]byte)
 	if !ok {
@@ -152,7 +155,22 @@ func (f *forger) post(from, to *paytest.Node, path, key string, body any, certif
 			f.t.Fatal(err)
 		}
 	}
-	return f.call(http.MethodPost, from, to, path, key, raw, certificate...)
+	return f.call(http.MethodPost, from, to, path, key, raw)
+}
+
+// line returns a client that keeps its connections: a handshake is the most that a request costs.
+func (f *forger) line(from, to *paytest.Node) *http.Client {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ends := [2]*paytest.Node{from, to}
+	if f.lines[ends] == nil {
+		if f.lines == nil {
+			f.lines = map[[2]*paytest.Node]*http.Client{}
+		}
+		f.lines[ends] = from.Client(f.t, to)
+	}
+	return f.lines[ends]
 }
 
 // get reads a path with the certificate of a node.
@@ -161,7 +179,7 @@ func (f *forger) get(from, to *paytest.Node, path string) outcome {
 	return f.call(http.MethodGet, from, to, path, "", nil)
 }
 
-func (f *forger) call(method string, from, to *paytest.Node, path, key string, raw []byte, certificate ...tls.Certificate) outcome {
+func (f *forger) call(method string, from, to *paytest.Node, path, key string, raw []byte) outcome {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
 	defer cancel()
@@ -175,11 +193,9 @@ func (f *forger) call(method string, from, to *paytest.Node, path, key string, r
 			req.Header.Set("Idempotency-Key", key)
 		}
 	}
-	client := from.Client(f.t, to, certificate...)
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
+	resp, err := f.line(from, to).Do(req)
 	if err != nil && strings.Contains(err.Error(), "server closed idle connection") { // it waited too long for a busy machine
-		return f.call(method, from, to, path, key, raw, certificate...)
+		return f.call(method, from, to, path, key, raw)
 	}
 	if err != nil {
 		return outcome{err: err}

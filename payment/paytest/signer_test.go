@@ -95,11 +95,12 @@ var codes = map[string]payment.Code{
 func TestEveryObjectIsRefusedFromEveryBadSigner(t *testing.T) {
 	t.Parallel()
 	chains := map[string][]*x509.Certificate{}
-	f := newForger(t, paytest.Options{NoSync: true, Certificate: func(thumbprint string) []*x509.Certificate { return chains[thumbprint] }})
+	f := newForger(t, paytest.Options{NoSync: true, Status: remembered(t), Certificate: func(thumbprint string) []*x509.Certificate { return chains[thumbprint] }})
 	readings := f.readings()
 	bad, nodes := map[string]map[string]tls.Certificate{}, map[string]*paytest.Node{}
+	m := newMint(t, f.World)
 	for _, n := range f.Nodes() {
-		bad[n.URI], nodes[n.URI] = mint{f.World, t}.bad(n), n
+		bad[n.URI], nodes[n.URI] = m.bad(n), n
 		for _, certificate := range bad[n.URI] {
 			chain, err := parse(certificate)
 			if err != nil {
@@ -182,7 +183,7 @@ func issuerOf(t *testing.T, object string) string {
 // TestAnObjectThatIsNoJWSOfOursIsRefused: N17 and N20 at one endpoint.
 func TestAnObjectThatIsNoJWSOfOursIsRefused(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	p := f.order(2)
 	f.seal(p)
 	good := string(f.sign(f.Shop, f.request(p)))
