@@ -184,31 +184,20 @@ func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*po
 		IssuerName: is.name, Issuer: is.cert, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,
 		Requester: ap.Requester, Protocol: ap.Protocol, Now: ap.now,
 	})
-	if err != nil {
+	vs := policy.ViolationsOf(err)
+	if err != nil && vs == nil {
 		return nil, err
 	}
-	key := sha256.Sum256(d.RawSPKI)
-	if owner, ok := a.ownKeys[key]; ok {
-		return nil, violation("key-own", "csr.publicKey", "the key of "+owner, "a key of the requester's own")
-	}
-	if err := a.checkCompromise(ctx, key); err != nil {
+	err = a.checkKey(ctx, ap, csr)
+	if more := policy.ViolationsOf(err); err == nil || more != nil {
+		vs = append(vs, more...)
+	} else {
 		return nil, err
+	}
+	if len(vs) > 0 {
+		return nil, vs
 	}
 	return d, nil
-}
-
-// checkCompromise refuses a key that was ever revoked for keyCompromise.
-func (a *Authority) checkCompromise(ctx context.Context, spki [32]byte) error {
-	revoked := true
-	for rec, err := range a.cfg.Store.Certificates(ctx, Filter{SPKI: &spki, Revoked: &revoked}) {
-		if err != nil {
-			return fmt.Errorf("looking up the key: %w", err)
-		}
-		if rec.SPKI == spki && rec.Revocation != nil && rec.Revocation.Reason == KeyCompromise {
-			return violation("key-compromised", "csr.publicKey", "a key that was reported compromised", "a new key")
-		}
-	}
-	return nil
 }
 
 // reserve is step 1: a serial that was never used, and the intent to use it.
@@ -241,7 +230,7 @@ func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is 
 		return nil, err
 	}
 	if err := a.cfg.Linter(draft.Raw); err != nil {
-		return nil, violation("lint", "certificate", clip(err.Error()), "a certificate without findings")
+		return nil, lintViolations(err)
 	}
 	if err := ctx.Err(); err != nil { // the requester has gone
 		return nil, err
@@ -261,8 +250,16 @@ func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is 
 	return cert, nil
 }
 
+// lintViolations names each finding of a linter.
+func lintViolations(err error) (vs policy.Violations) {
+	for _, f := range FaultsOf(err) {
+		vs = append(vs, &policy.Violation{Rule: "lint", Field: "certificate", Got: clip(f.Rule + ": " + f.Detail), Want: "a certificate without findings"})
+	}
+	return vs
+}
+
 // commit is steps 4 and 5. If the store fails, what became of the certificate is not known: the
-// intent stays for the next start to close. Only when the store says that the token was the
+// intent stays for the next start to close. Only when the store says that the token or the key was the
 // obstacle, the intent is closed at once.
 func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
 	rec := Record{
@@ -271,24 +268,19 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol,
 	}
 	rec, err := a.cfg.Store.Issue(ctx, Issuance{
-		Record: rec, Token: ap.Token, Event: issuedEvent(ap, rec),
+		Record: rec, Token: ap.Token, Event: issuedEvent(ap, rec), Admit: ap.admit,
 		Use: TokenUse{Party: ap.party.ID, From: ap.From, At: ap.now, Serial: intent.Serial},
 	})
 	if err != nil {
-		if _, used := errors.AsType[*TokenUsedError](err); ap.Token == "" || !used && !errors.Is(err, ErrNotFound) {
-			return nil, fmt.Errorf("recording certificate %s: %w", intent.Serial, err)
-		} else if !used {
+		_, used := errors.AsType[*TokenUsedError](err)
+		switch {
+		case used || policy.ViolationsOf(err) != nil:
+		case ap.Token != "" && errors.Is(err, ErrNotFound):
 			err = unknownToken(ap.Token)
+		default:
+			return nil, fmt.Errorf("recording certificate %s: %w", intent.Serial, err)
 		}
 		return nil, errors.Join(a.refused(ctx, ap, err), a.closeIntent(ctx, intent, err.Error()))
-	}
-	// A compromise that was reported since step 0 found this certificate, or is found here.
-	if err := a.checkCompromise(ctx, rec.SPKI); err != nil {
-		_, rerr := a.revoke(ctx, rec, RevokeRequest{Reason: KeyCompromise, By: self})
-		if _, done := errors.AsType[*RevokedError](rerr); done {
-			rerr = nil
-		}
-		return nil, errors.Join(a.refused(ctx, ap, err), rerr)
 	}
 	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
 }

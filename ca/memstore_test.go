@@ -30,15 +30,19 @@ type memStore struct {
 	tokens  map[string]ca.Token
 	crls    map[string]uint64
 	leaves  [][]byte
+	blocked map[ca.KeyHash]ca.BlockedKey
+	recheck ca.Recheck
+	found   map[ca.Serial]ca.Finding
 
-	failReserve, failIssue, failAppend, failCheck error
-	onIssue                                       func() // before an issuance is committed
+	failReserve, failIssue, failAppend, failChange, failCheck error
+	onIssue                                                   func() // before an issuance is committed
 }
 
 func newMemStore() *memStore {
 	return &memStore{
 		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{}, byKey: map[[32]byte][]int{},
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{}, found: map[ca.Serial]ca.Finding{},
 	}
 }
 
@@ -83,6 +87,11 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 	i := m.intent(is.Record.Serial)
 	if i < 0 {
 		return ca.Record{}, ca.ErrNoIntent
+	}
+	if is.Admit != nil {
+		if err := is.Admit(m.key(is.Record.SPKI)); err != nil {
+			return ca.Record{}, err
+		}
 	}
 	if is.Token != "" {
 		t, ok := m.tokens[is.Token]
@@ -184,13 +193,13 @@ func (m *memStore) ByThumbprint(_ context.Context, sum [32]byte) (ca.Record, err
 	return ca.Record{}, ca.ErrNotFound
 }
 
-// Certificates filters by key and revocation, which is all that package ca asks for.
+// Certificates lists from a cursor on, which is all that package ca asks for.
 func (m *memStore) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Record, error] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var match []ca.Record
-	for _, i := range m.byKey[*f.SPKI] {
-		if r := m.records[i]; f.Revoked == nil || *f.Revoked == (r.Revocation != nil) {
+	for _, r := range m.records {
+		if (!f.From || r.Index > f.After) && (f.Limit == 0 || len(match) < f.Limit) {
 			match = append(match, r)
 		}
 	}

@@ -43,6 +43,8 @@ type Store interface {
 	Inventory
 	Registry
 	Tokens
+	Keys
+	Rechecks
 
 	// Append records events that change nothing else.
 	Append(ctx context.Context, events ...audit.Event) error
@@ -59,7 +61,7 @@ type IssuanceStore interface {
 	Reserve(ctx context.Context, intent Intent) error
 	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
 	// is named and appends is.Event, all or nothing. It returns the record with
-	// its Index. ErrNoIntent; *TokenUsedError; ErrNotFound for an unknown token.
+	// its Index. ErrNoIntent; *TokenUsedError; ErrNotFound for an unknown token; the error of is.Admit.
 	Issue(ctx context.Context, is Issuance) (Record, error)
 	// Intents lists the open intents, oldest first.
 	Intents(ctx context.Context) ([]Intent, error)
@@ -154,6 +156,9 @@ type Issuance struct {
 	Token  string      // id of the token to redeem, "" for none
 	Use    TokenUse    // written into the token
 	Event  audit.Event // certificate.issued
+	// Admit is asked, within the commit, with what is known of the key then; its error refuses. It is quick, uses no
+	// store, and may run again. Nil admits every key.
+	Admit func(Key) error
 }
 
 // Status is what the store knows of a serial.

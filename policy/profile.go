@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ func (p *Profile) Config() ProfileConfig {
 	cfg.ExtKeyUsage, cfg.Keys = slices.Clone(cfg.ExtKeyUsage), slices.Clone(cfg.Keys)
 	return cfg
 }
+
+// CheckKey checks a public key against the rules of the profile; see [KeyRule.Check].
+func (p *Profile) CheckKey(pub crypto.PublicKey) error { return p.keys.Check(pub) }
 
 // Server says whether the certificates are for servers and may carry DNS names and addresses.
 func (p *Profile) Server() bool { return slices.Contains(p.extKeyUsage, x509.ExtKeyUsageServerAuth) }

@@ -17,6 +17,10 @@ const (
 	CertificateRefused Kind = "certificate.refused"
 	CertificateRevoked Kind = "certificate.revoked"
 	IntentClosed       Kind = "intent.closed"
+	KeyBlocked         Kind = "key.blocked"
+	KeyUnblocked       Kind = "key.unblocked"
+	StoreRechecked     Kind = "store.rechecked"
+	CertificateFinding Kind = "certificate.finding"
 	CRLSigned          Kind = "crl.signed"
 	OperatorRefused    Kind = "operator.refused"
 )

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -55,20 +54,28 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 			return err
 		}
 		return boltlog.Writing(
-			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
-			func() error {
-				record, err := recordBySerial(tx, rev.Serial)
-				if errors.Is(err, ca.ErrNotFound) {
-					return nil // a closed intent
-				}
-				if err != nil {
-					return err
-				}
-				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
-			},
+			s.revokes(tx, rev),
 			s.appends(tx, event),
 		)
 	})
+}
+
+// revokes is the step that writes a revocation which was allowed.
+func (s *Store) revokes(tx *bbolt.Tx, rev ca.Revocation) func() error {
+	return func() error {
+		if err := putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev); err != nil {
+			return err
+		}
+		index, _, ok := issuedAs(tx, rev.Serial)
+		if !ok {
+			return nil // a closed intent
+		}
+		record, err := recordAt(tx, index)
+		if err != nil {
+			return err
+		}
+		return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+	}
 }
 
 // Revocations implements ca.Store.

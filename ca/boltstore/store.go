@@ -37,10 +37,14 @@ var (
 	bucketTokens  = []byte("tokens")       // id -> token
 	bucketEnds    = []byte("token-expiry") // not after, id of token
 	bucketCRL     = []byte("crl-numbers")  // issuer -> number
-	buckets       = [][]byte{
+	bucketBlocked = []byte("blocked-keys") // SHA-256(SPKI) -> blocked key
+
+	bucketRecheck  = []byte("recheck")  // "last" -> re-check of the inventory
+	bucketFindings = []byte("findings") // serial -> finding
+	buckets        = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
-		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
+		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL, bucketBlocked, bucketRecheck, bucketFindings,
 	}
 )
 

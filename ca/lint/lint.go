@@ -14,20 +14,18 @@ import (
 	"github.com/payca/payca/ca"
 )
 
-// A Finding is what one lint has against a certificate.
-type Finding struct {
-	Lint   string // name of the lint: e_serial_number_longer_than_20_octets, payca_uri_single
-	Detail string // what it found
-}
+// Findings is everything that the lints have against one certificate. The rule of each is the name of the lint:
+// e_serial_number_longer_than_20_octets, payca_uri_single.
+type Findings []ca.Fault
 
-// Findings is everything that the lints have against one certificate.
-type Findings []Finding
+// Faults returns the findings, for ca.FaultsOf.
+func (fs Findings) Faults() []ca.Fault { return fs }
 
 // Error names every lint, with what it found.
 func (fs Findings) Error() string {
 	parts := make([]string, len(fs))
 	for i, f := range fs {
-		parts[i] = f.Lint + ": " + f.Detail
+		parts[i] = f.Rule + ": " + f.Detail
 	}
 	return "lint: " + strings.Join(parts, "; ")
 }
@@ -74,7 +72,7 @@ func New() (ca.Linter, error) {
 		}
 		for _, l := range own {
 			if detail := l.find(c); detail != "" {
-				fs = append(fs, Finding{Lint: l.name, Detail: detail})
+				fs = append(fs, ca.Fault{Rule: l.name, Detail: detail})
 			}
 		}
 		if fs != nil {
@@ -100,7 +98,7 @@ func runZlint(der []byte, chosen []*lint.CertificateLint, configuration lint.Con
 		if detail == "" {
 			detail = l.Description
 		}
-		fs = append(fs, Finding{Lint: l.Name, Detail: detail})
+		fs = append(fs, ca.Fault{Rule: l.Name, Detail: detail})
 	}
 	return fs, nil
 }

@@ -165,7 +165,7 @@ func TestFindings(t *testing.T) {
 			tt.change(tt.template)
 			err := linter(sign(t, tt.template))
 			findings, ok := errors.AsType[lint.Findings](err)
-			if !ok || !slices.ContainsFunc(findings, func(f lint.Finding) bool { return f.Lint == tt.want && f.Detail != "" }) {
+			if !ok || !slices.ContainsFunc(findings, func(f ca.Fault) bool { return f.Rule == tt.want && f.Detail != "" }) {
 				t.Errorf("error %v, want a finding of %s", err, tt.want)
 			}
 			if ok && !strings.Contains(err.Error(), tt.want+": ") {
