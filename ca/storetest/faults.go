@@ -106,6 +106,19 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 			return err
 		},
 		func(ctx context.Context) error {
+			c := blockOf("key of acme")
+			c.Decide = compromised
+			_, err := w.ChangeKey(ctx, c)
+			return err
+		},
+		func(ctx context.Context) error {
+			return w.UnblockKey(ctx, blockOf("key of acme").Key, audit.Event{Time: epoch, Kind: audit.KeyUnblocked})
+		},
+		func(ctx context.Context) error {
+			found := []ca.Finding{{Serial: serials[0], Faults: []ca.Fault{{Rule: "r"}}, Since: epoch, Seen: epoch}}
+			return w.SaveRecheck(ctx, ca.Recheck{Started: epoch, Found: 1}, found, nil, event(audit.CertificateFinding, serials[0]))
+		},
+		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
 	}
