@@ -48,7 +48,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	linter, err := lint.New()
+	linter, err := lint.New(lint.Config{Network: network, StatusURL: statusURL, Issuers: w.ceremony.Issuers})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func New(t testing.TB) *Network {
 	must(t, err)
 	t.Cleanup(func() { n.verify(t) })
 
-	linter, err := lint.New()
+	linter, err := lint.New(lint.Config{Network: n.Name, StatusURL: n.StatusURL, Issuers: n.Issuers})
 	must(t, err)
 	n.Status, err = status.New(status.Config{Store: n.Store, Root: n.Root, RootCRL: rootCRL})
 	must(t, err)

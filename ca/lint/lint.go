@@ -8,10 +8,9 @@ import (
 
 	zx509 "github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3/lint"
-	_ "github.com/zmap/zlint/v3/lints/community" // registers its lints
-	_ "github.com/zmap/zlint/v3/lints/rfc"       // registers its lints
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/policy"
 )
 
 // Findings is everything that the lints have against one certificate. The rule of each is the name of the lint:
@@ -30,35 +29,22 @@ func (fs Findings) Error() string {
 	return "lint: " + strings.Join(parts, "; ")
 }
 
-// Excluded returns the lints of zlint that are not asked, and why.
-func Excluded() map[string]string {
-	return map[string]string{
-		"n_san_iana_pub_suffix_empty": "the network's names need not be under a public suffix",
-	}
+// A Config is what a certificate is compared with. Every member is required.
+type Config struct {
+	Network   string      // name of the network: pay.example
+	StatusURL string      // base of AIA and CDP: http://localhost:8080
+	Issuers   []ca.Issuer // the issuing CAs; their keys are not used
 }
 
-// New returns a linter of all lints that fit. The error says that zlint does not know a lint that
-// [Excluded] names, so that a renamed lint does not come back unseen.
-func New() (ca.Linter, error) {
-	registered := lint.GlobalRegistry().CertificateLints()
-	excluded := Excluded()
-	for name := range excluded {
-		if registered.ByName(name) == nil {
-			return nil, fmt.Errorf("excluding lint %q: zlint has none of that name", name)
-		}
+// New returns a linter of all lints that [Chosen] and [Own] list. The error says what is missing, or that zlint does not
+// know a lint of the list, so that none that was renamed is lost unseen.
+func New(cfg Config) (ca.Linter, error) {
+	if err := policy.CheckNetworkName(cfg.Network); err != nil || cfg.StatusURL == "" || len(cfg.Issuers) == 0 {
+		return nil, errors.Join(errors.New("lint: want Network, StatusURL and Issuers"), err)
 	}
-	var chosen []*lint.CertificateLint
-	for _, source := range []lint.LintSource{
-		lint.RFC3279, lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC8813, lint.Community,
-	} {
-		for _, l := range registered.BySource(source) {
-			if _, out := excluded[l.Name]; !out {
-				chosen = append(chosen, l)
-			}
-		}
-	}
-	if len(chosen) == 0 {
-		return nil, errors.New("zlint registered no lints")
+	chosen, err := choose(lint.GlobalRegistry().CertificateLints())
+	if err != nil {
+		return nil, err
 	}
 	configuration, own := lint.NewEmptyConfig(), ownLints()
 	return func(der []byte) error {
@@ -70,8 +56,9 @@ func New() (ca.Linter, error) {
 		if err != nil {
 			return fmt.Errorf("lint: reading the certificate: %w", err)
 		}
+		s := subjectOf(c, cfg)
 		for _, l := range own {
-			if detail := l.find(c); detail != "" {
+			if detail := l.find(s); detail != "" {
 				fs = append(fs, ca.Fault{Rule: l.name, Detail: detail})
 			}
 		}

@@ -91,7 +91,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	linter, err := lint.New()
+	linter, err := lint.New(lint.Config{Network: cfg.config.Network, StatusURL: cfg.config.StatusURL, Issuers: keys.issuers})
 	if err != nil {
 		return nil, err
 	}
