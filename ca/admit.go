@@ -77,11 +77,7 @@ func (ap application) otherUse(rec *Record) string {
 	if rec.Profile == ap.profile.Name() {
 		return ""
 	}
-	c, err := x509.ParseCertificate(rec.DER)
-	if err != nil {
-		return "a use that cannot be read"
-	}
-	agrees := c.KeyUsage&x509.KeyUsageKeyAgreement != 0
+	agrees := CertificateKind(rec.DER) == KindEncryption
 	if agrees == (ap.profile.Config().KeyUsage == "keyAgreement") {
 		return ""
 	}

@@ -201,7 +201,7 @@ func (a *Authority) faults(ctx context.Context, rec Record) ([]Fault, error) {
 	var vs policy.Violations
 	profile, ok := a.profiles[rec.Profile]
 	if !ok {
-		return append(faults, Fault{Rule: "profile-known", Detail: fmt.Sprintf("profile %q, which is not configured", rec.Profile)}), nil
+		return slices.Insert(faults, 0, Fault{Rule: "profile-known", Detail: fmt.Sprintf("profile %q, which is not configured", rec.Profile)}), nil
 	}
 	if err := profile.CheckKey(c.PublicKey); err != nil {
 		vs = policy.ViolationsOf(err)

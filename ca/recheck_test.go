@@ -42,7 +42,7 @@ func TestRecheckFindsWhatTheRulesOfTodayRefuse(t *testing.T) {
 		{"a profile that is gone", "profile-known", func(w *world, _ *ca.Certificate) { w.cfg.Profiles = w.cfg.Profiles[:1] }},
 		{"a key of a kind that is refused now", "key-kind", func(w *world, _ *ca.Certificate) {
 			p, err := policy.NewProfile(policy.ProfileConfig{
-				Name: "merchant", Role: policy.Merchant, KeyUsage: "digitalSignature", ExtKeyUsage: []string{"clientAuth"},
+				Name: "merchant", Role: policy.Merchant, KeyUsage: "digitalSignature", ExtKeyUsage: []string{"serverAuth", "clientAuth"},
 				Validity: policy.Duration(24 * time.Hour), Keys: []string{policy.KeyRSA},
 			})
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/policy"
@@ -17,6 +18,12 @@ type RevokeRequest struct {
 	Reason Reason // any of RFC 5280 but cACompromise and aACompromise, which are no reasons for a leaf
 	By     string // on whose word: as in audit.Event.Actor
 	From   string // remote address, "" for none
+
+	// Invalidity is since when the key is suspected; zero if not known. It lies after the beginning of the certificate, and
+	// not in the future.
+	Invalidity time.Time
+	// Cause is as in [Revocation].
+	Cause string
 }
 
 // Revoke revokes a certificate, and with keyCompromise every other unexpired certificate of the same
@@ -47,6 +54,9 @@ func (a *Authority) RevokeAll(ctx context.Context, req RevokeRequest) ([]Revocat
 	if err != nil {
 		return nil, fmt.Errorf("revoking certificate %s: %w", req.Serial, err)
 	}
+	if err := a.checkInvalidity(rec, req); err != nil {
+		return nil, err
+	}
 	ctx = context.WithoutCancel(ctx)
 	if req.Reason == KeyCompromise {
 		return a.revokeKey(ctx, rec, req)
@@ -62,7 +72,10 @@ func (a *Authority) RevokeAll(ctx context.Context, req RevokeRequest) ([]Revocat
 func (a *Authority) revocation(rec Record, req RevokeRequest) KeyRevocation {
 	rev := Revocation{
 		Serial: rec.Serial, Issuer: rec.Issuer, Reason: req.Reason,
-		At: a.now(), NotAfter: rec.NotAfter, By: req.By,
+		At: a.now(), NotAfter: rec.NotAfter, By: req.By, Shard: rec.Shard, Cause: req.Cause,
+	}
+	if !req.Invalidity.IsZero() && !req.Invalidity.Before(rec.NotBefore) { // another certificate of the key may be younger than the suspicion
+		rev.Invalidity = req.Invalidity.UTC().Truncate(time.Second)
 	}
 	if r := rec.Revocation; r != nil && rev.At.Before(r.At) {
 		rev.At = r.At // the clock went back; a revocation never starts before the one it replaces

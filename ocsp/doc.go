@@ -3,10 +3,10 @@
 // # What to call first
 //
 // The answering side is a [Responder], an http.Handler over a [Source] with one
-// delegated [Signer] for each issuer, and [CRL], which encodes a full revocation
-// list for somebody else to sign. The asking side is a [Checker]: a stapled
+// delegated [Signer] for each issuer, and [CRL], which writes a revocation list, full, shard or
+// delta, as a stream for somebody else to sign. The asking side is a [Checker]: a stapled
 // answer, its memory, OCSP, then the CRL. [ParseRequest], [ParseResponse],
-// [ParseCRL] and [VerifyResponse] are the parts that both stand on. An [Index] before
+// [ParseCRL], [ScanCRL] and [VerifyResponse] are the parts that both stand on. An [Index] before
 // the Source holds the statuses of millions of certificates in memory, and
 // [Responder.Run] renews answers before anybody has to wait for a signature.
 //
@@ -24,8 +24,8 @@
 //
 // Requests over 8 KiB or 32 certificates, nonces outside 1 to 128 octets,
 // unknown critical extensions, SHA-1 signatures, answers without nextUpdate,
-// delegates without id-pkix-ocsp-nocheck, CRLs with an issuing distribution
-// point or a delta indicator, reason code 7, and reason code 0 in writing.
+// delegates without id-pkix-ocsp-nocheck, indirect CRLs, CRLs for some reasons, a shard
+// that the certificate does not name byte for byte, a delta without its base, reason code 7, and reason code 0 in writing.
 //
 // # Standards
 //

@@ -268,7 +268,7 @@ func (c *CSR) readRequest(req *x509.CertificateRequest) Violations {
 		vs = append(vs, ViolationsOf(err)...)
 	}
 	if !slices.Contains(signatureAlgorithms, req.SignatureAlgorithm) {
-		vs = append(vs, csrViolation("csr-signature-algorithm", "signature algorithm", req.SignatureAlgorithm.String(), "RSA or ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519"))
+		vs = append(vs, csrViolation("csr-signature-algorithm", "signature algorithm", algorithmName(req.SignatureAlgorithm), "RSA or ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519"))
 	}
 	for _, attribute := range req.Subject.Names {
 		text, ok := attribute.Value.(string)
@@ -278,4 +278,11 @@ func (c *CSR) readRequest(req *x509.CertificateRequest) Violations {
 		}
 	}
 	return vs
+}
+
+func algorithmName(a x509.SignatureAlgorithm) string {
+	if a == x509.UnknownSignatureAlgorithm {
+		return "one that is not known"
+	}
+	return a.String()
 }

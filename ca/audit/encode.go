@@ -15,9 +15,12 @@ func (e *Event) encode() ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// plain encodes an event whose text needs no escapes, as nearly all have none. It is false for every other.
+// plain encodes an event without violations whose text needs no escapes, as nearly all have none. It is false for every other.
 func (e *Event) plain() ([]byte, bool) {
 	at := e.Time
+	if len(e.Violations) > 0 {
+		return nil, false
+	}
 	if year := at.Year(); at.Location() != time.UTC || year < 0 || year > 9999 {
 		return nil, false
 	}

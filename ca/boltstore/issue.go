@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -16,6 +15,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/policy"
 )
 
 // Reserve implements ca.Store.
@@ -46,7 +46,14 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if tx.Bucket(bucketIntents).Get(serial) == nil {
 			return ca.ErrNoIntent
 		}
-		token, err := redeem(tx, is)
+		token, err := redeem(tx, is.Token, is.Use)
+		if err != nil {
+			return err
+		}
+		if err := wantActive(tx, record.Party); err != nil {
+			return err
+		}
+		request, err := fulfil(tx, is)
 		if err != nil {
 			return err
 		}
@@ -57,13 +64,8 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record, keys) },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
-			func() error {
-				issued = record
-				if token == nil {
-					return nil
-				}
-				return putJSON(tx, bucketTokens, []byte(token.ID), token)
-			},
+			func() error { issued = record; return putToken(tx, token) },
+			func() error { return putRequest(tx, request) },
 		)
 	})
 	if err != nil {
@@ -84,36 +86,53 @@ func admit(tx *bbolt.Tx, is ca.Issuance) error {
 	return is.Admit(known)
 }
 
-// redeem returns the token that the issuance uses up, nil if it names none.
-func redeem(tx *bbolt.Tx, is ca.Issuance) (*ca.Token, error) {
-	if is.Token == "" {
+// redeem returns the token of that id as the use leaves it, nil for the id "".
+func redeem(tx *bbolt.Tx, id string, use ca.TokenUse) (*ca.Token, error) {
+	if id == "" {
 		return nil, nil
 	}
 	var token ca.Token
-	if err := getJSON(tx, bucketTokens, []byte(is.Token), &token); err != nil {
-		return nil, fmt.Errorf("redeeming token %s: %w", is.Token, err)
+	if err := getJSON(tx, bucketTokens, []byte(id), &token); err != nil {
+		return nil, fmt.Errorf("redeeming token %s: %w", id, err)
 	}
 	if token.Used != nil {
 		return nil, &ca.TokenUsedError{ID: token.ID, By: *token.Used}
 	}
-	token.Used = &is.Use
+	token.Used = &use
 	return &token, nil
+}
+
+func putToken(tx *bbolt.Tx, token *ca.Token) error {
+	if token == nil {
+		return nil
+	}
+	return putJSON(tx, bucketTokens, []byte(token.ID), token)
+}
+
+// wantActive refuses a party that is registered and not active.
+func wantActive(tx *bbolt.Tx, id string) error {
+	var party struct {
+		State policy.State `json:"state"`
+	}
+	err := getJSON(tx, bucketParties, []byte(id), &party)
+	if errors.Is(err, ca.ErrNotFound) {
+		return nil
+	}
+	if err == nil && party.State != policy.Active {
+		err = ca.ErrInactive
+	}
+	if err != nil {
+		return fmt.Errorf("party %q: %w", id, err)
+	}
+	return nil
 }
 
 // putRecord writes a certificate and its indexes.
 func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
-	header, err := json.Marshal(record)
+	value, err := encodeRecord(record)
 	if err != nil {
 		return err
 	}
-	if len(header) > math.MaxUint16 {
-		return fmt.Errorf("certificate record of %d octets, want at most %d", len(header), math.MaxUint16)
-	}
-	value := make([]byte, 0, 2+len(header)+len(record.SPKI)+len(record.DER))
-	value = append(value, byte(len(header)>>8), byte(len(header)))
-	value = append(value, header...)
-	value = append(value, record.SPKI[:]...)
-	value = append(value, record.DER...)
 	index := number(record.Index)
 	certificates := tx.Bucket(bucketCerts)
 	certificates.FillPercent = 0.9 // keys only grow
@@ -124,23 +143,6 @@ func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
 		putIndexes(tx, record, keys),
 	)
-}
-
-// parseRecord decodes what putRecord wrote, without its revocation.
-func parseRecord(value []byte) (record ca.Record, err error) {
-	if len(value) < 2 {
-		return record, errors.New("certificate record is too short")
-	}
-	n := int(value[0])<<8 | int(value[1])
-	if len(value) < 2+n+len(record.SPKI) {
-		return record, errors.New("certificate record is too short")
-	}
-	if err := json.Unmarshal(value[2:2+n], &record); err != nil {
-		return record, fmt.Errorf("reading a certificate record: %w", err)
-	}
-	copy(record.SPKI[:], value[2+n:])
-	record.DER = bytes.Clone(value[2+n+len(record.SPKI):])
-	return record, nil
 }
 
 // Intents implements ca.Store.

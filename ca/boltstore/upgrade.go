@@ -17,6 +17,8 @@ import (
 const (
 	schemaFirst     = "1"
 	schemaUpgrading = "1 to 2"
+	schemaJSON      = "2" // its records are read as they are
+	schemaPlain     = "3" // and so are its
 )
 
 // upgradeRows is how many rows one transaction of an upgrade gives their new keys.
@@ -28,7 +30,7 @@ var (
 	keyUpgrade  = []byte("upgraded")
 )
 
-// upgrade brings a file of version 1 to this one. Version 1 had the same records, the
+// upgrade brings a file of an older version to this one. Version 3 had no shards in its records; version 2 had records in JSON, kinds without the use of the key and no index of messages; version 1 had those too, the
 // serial and party indexes without values, and no index by kind, expiry, name, revocation or end of a token.
 type upgrade struct{ logger *slog.Logger }
 
@@ -43,6 +45,9 @@ var upgraded = []struct {
 
 // step is one transaction: it gives the next rows their keys. The rows stay as they are.
 func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
+	if from == schemaJSON || from == schemaPlain {
+		return schema, upgradeMessages(tx)
+	}
 	if from != schemaFirst && from != schemaUpgrading {
 		return "", &boltlog.SchemaError{Got: from, Want: schema}
 	}
@@ -77,6 +82,17 @@ func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
 		return schemaUpgrading, facts.Put(keyUpgrade, []byte{next})
 	}
 	return schema, tx.DeleteBucket(bucketFacts)
+}
+
+// upgradeMessages finds messages by their state; there are few.
+func upgradeMessages(tx *bbolt.Tx) error {
+	return tx.Bucket(bucketOutbox).ForEach(func(_, value []byte) error {
+		var m ca.Message
+		if err := json.Unmarshal(value, &m); err != nil {
+			return err
+		}
+		return tx.Bucket(bucketStates).Put(stateKey(m), number(seconds(m.Changed)))
+	})
 }
 
 func upgradeToken(tx *bbolt.Tx, _, value []byte) error {

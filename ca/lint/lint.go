@@ -31,22 +31,23 @@ func (fs Findings) Error() string {
 
 // A Config is what a certificate is compared with. Every member is required.
 type Config struct {
-	Network   string      // name of the network: pay.example
-	StatusURL string      // base of AIA and CDP: http://localhost:8080
-	Issuers   []ca.Issuer // the issuing CAs; their keys are not used
+	Network   string            // name of the network: pay.example
+	StatusURL string            // base of AIA and CDP: http://localhost:8080
+	Issuers   []ca.Issuer       // the issuing CAs; their keys are not used
+	Profiles  []*policy.Profile // what may be issued
 }
 
 // New returns a linter of all lints that [Chosen] and [Own] list. The error says what is missing, or that zlint does not
 // know a lint of the list, so that none that was renamed is lost unseen.
 func New(cfg Config) (ca.Linter, error) {
-	if err := policy.CheckNetworkName(cfg.Network); err != nil || cfg.StatusURL == "" || len(cfg.Issuers) == 0 {
-		return nil, errors.Join(errors.New("lint: want Network, StatusURL and Issuers"), err)
+	if err := policy.CheckNetworkName(cfg.Network); err != nil || cfg.StatusURL == "" || len(cfg.Issuers) == 0 || len(cfg.Profiles) == 0 {
+		return nil, errors.Join(errors.New("lint: want Network, StatusURL, Issuers and Profiles"), err)
 	}
 	chosen, err := choose(lint.GlobalRegistry().CertificateLints())
 	if err != nil {
 		return nil, err
 	}
-	configuration, own := lint.NewEmptyConfig(), ownLints()
+	configuration, own, granted := lint.NewEmptyConfig(), ownLints(), grantsOf(cfg.Profiles)
 	return func(der []byte) error {
 		fs, err := runZlint(der, chosen, configuration)
 		if err != nil {
@@ -56,7 +57,7 @@ func New(cfg Config) (ca.Linter, error) {
 		if err != nil {
 			return fmt.Errorf("lint: reading the certificate: %w", err)
 		}
-		s := subjectOf(c, cfg)
+		s := subjectOf(c, cfg, granted)
 		for _, l := range own {
 			if detail := l.find(s); detail != "" {
 				fs = append(fs, ca.Fault{Rule: l.name, Detail: detail})

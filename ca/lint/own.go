@@ -16,6 +16,7 @@ import (
 type subject struct {
 	*x509.Certificate
 	cfg       Config
+	profiles  []grant           // what may be issued to the role
 	responder bool              // an OCSP delegate: it belongs to the CA, not to a party
 	identity  policy.Identity   // of its URI, zero if it has none that is right
 	uriErr    error             // what is wrong with its URI
@@ -23,11 +24,12 @@ type subject struct {
 	signedBy  *x509.Certificate // certificate of that
 }
 
-func subjectOf(c *x509.Certificate, cfg Config) *subject {
+func subjectOf(c *x509.Certificate, cfg Config, granted map[policy.Role][]grant) *subject {
 	s := &subject{Certificate: c, cfg: cfg, responder: slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning)}
 	if !s.responder {
 		s.identity, s.uriErr = policy.IdentityOf(c, cfg.Network)
 	}
+	s.profiles = granted[s.identity.Role]
 	for _, is := range cfg.Issuers {
 		if bytes.Equal(is.Certificate.RawSubject, c.RawIssuer) {
 			s.issuer, s.signedBy = is.Name, is.Certificate
@@ -49,7 +51,7 @@ func ownLints() []ownLint {
 		{"payca_uri_single", "exactly one URI, of a known role of this network; OCSP signers have none", singleURI},
 		{"payca_role_issuer", "the issuing CA is the one of the role", roleIssuer},
 		{"payca_role_subject", "the subject is O, OU=role, CN=party, as the URI says", roleSubject},
-		{"payca_role_eku", "extended key usages that the role may have", roleUsage},
+		{"payca_role_eku", "key usage and extended key usages of a profile of the role", roleUsage},
 		{"payca_names", "DNS names and addresses only for servers, and none below the network's own domain but the CA's", names},
 		{"payca_serial_length", "65 to 159 bits of serial", serialLength},
 		{"payca_aia", "OCSP and issuer URLs of the issuing CA, over plain http", authorityInfo},
@@ -58,7 +60,8 @@ func ownLints() []ownLint {
 		{"payca_validity_inclusive", "N days last N x 86,400 seconds, the last one included", inclusiveValidity},
 		{"payca_validity_issuer", "within the validity of the issuing CA", issuerValidity},
 		{"payca_key_use_single", "signing and encryption never share a key", singleUse},
-		{"payca_extensions", "no extension but those that payca writes, critical as RFC 5280 wants them", knownExtensions},
+		{"payca_extensions", "no extension but those that payca writes, critical as RFC 5280 wants them, and those that a profile of the role grants", knownExtensions},
+		{"payca_policies", "the certificate policies of a profile of the role", knownPolicies},
 	}
 }
 
@@ -151,27 +154,6 @@ func singleUse(s *subject) string {
 		return "encryption key with an extended key usage, want none"
 	case s.KeyUsage&signs != 0 && extended == 0:
 		return "signing key without extended key usage, which stands for all of them"
-	}
-	return ""
-}
-
-// knownExtensions lists the extensions that package ca writes, and whether each is critical. A subjectAltName
-// is not critical beside a subject (RFC 5280 section 4.2.1.6).
-func knownExtensions(s *subject) string {
-	critical := map[string]bool{
-		"2.5.29.15": true, "2.5.29.19": true, // keyUsage, basicConstraints
-		"2.5.29.14": false, "2.5.29.35": false, "2.5.29.37": false, "2.5.29.17": false, // key ids, extKeyUsage, subjectAltName
-		"2.5.29.31": false, "1.3.6.1.5.5.7.1.1": false, oidNoCheck.String(): false, // CDP, AIA
-		"2.5.29.32": false, // certificatePolicies
-	}
-	for _, e := range s.Extensions {
-		want, known := critical[e.Id.String()]
-		switch {
-		case !known:
-			return "extension " + e.Id.String() + ", which payca does not write"
-		case want != e.Critical:
-			return fmt.Sprintf("extension %s with critical %t, want %t", e.Id, e.Critical, want)
-		}
 	}
 	return ""
 }

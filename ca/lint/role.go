@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/payca/payca/policy"
@@ -35,29 +36,6 @@ func roleSubject(s *subject) string {
 		return fmt.Sprintf("subject %q, want O, OU=%s, CN=%s, as the URI says", n, s.identity.Role, s.identity.Party)
 	}
 	return ""
-}
-
-// roleUsage says which extended key usages a role may not have.
-func roleUsage(s *subject) string {
-	if len(s.UnknownExtKeyUsage) > 0 {
-		return fmt.Sprintf("extended key usage %s, want serverAuth, clientAuth or OCSPSigning", s.UnknownExtKeyUsage[0])
-	}
-	for _, usage := range s.ExtKeyUsage {
-		switch {
-		case s.responder && usage != x509.ExtKeyUsageOCSPSigning:
-			return "OCSPSigning beside other extended key usages"
-		case usage == x509.ExtKeyUsageServerAuth && !servers(s.identity.Role):
-			return fmt.Sprintf("serverAuth for a %s, which runs no servers", s.identity.Role)
-		case !s.responder && usage != x509.ExtKeyUsageServerAuth && usage != x509.ExtKeyUsageClientAuth:
-			return "an extended key usage that is not serverAuth or clientAuth"
-		}
-	}
-	return ""
-}
-
-// servers says whether parties of the role may run servers.
-func servers(role policy.Role) bool {
-	return role != policy.Consumer && role != policy.Operator && role != policy.Auditor
 }
 
 func names(s *subject) string {
@@ -116,9 +94,15 @@ func distributionPoint(s *subject) string {
 	if len(s.CRLDistributionPoints) == 1 {
 		rest, ours := strings.CutPrefix(s.CRLDistributionPoints[0], base)
 		shard, crl := strings.CutSuffix(rest, ".crl")
-		if ours && crl && (shard == "" || shard[0] == '/' && len(shard) > 1 && !strings.Contains(shard[1:], "/")) {
+		if number, _ := strings.CutPrefix(shard, "/"); ours && crl && (shard == "" || shard == "/"+number && isNumber(number)) {
 			return ""
 		}
 	}
 	return fmt.Sprintf("CRL URLs %q, want exactly %s.crl, or one shard %s/N.crl", s.CRLDistributionPoints, base, base)
+}
+
+// isNumber says whether text is the number of a shard, as package ca writes it.
+func isNumber(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && n > 0 && strconv.Itoa(n) == text
 }

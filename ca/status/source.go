@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"iter"
 	"log/slog"
 
 	"github.com/payca/payca/ca"
@@ -24,7 +23,11 @@ func (s source) Status(ctx context.Context, issuer string, serial []byte) (ocsp.
 	case err != nil:
 		return ocsp.Status{}, err
 	case known.Issued || known.Revocation != nil:
-		return statusOf(known.Revocation), nil
+		status := statusOf(known.Revocation)
+		if known.Revocation == nil {
+			status.Since = known.Released
+		}
+		return status, nil
 	}
 	return ocsp.Status{}, nil
 }
@@ -64,20 +67,5 @@ func statusOf(rev *ca.Revocation) ocsp.Status {
 	if rev == nil {
 		return ocsp.Status{State: ocsp.Good}
 	}
-	return ocsp.Status{State: ocsp.Revoked, Reason: int(rev.Reason), RevokedAt: rev.At, Since: rev.At}
-}
-
-// entries turns revocations into CRL entries and leaves out what keep refuses.
-func entries(revocations iter.Seq2[ca.Revocation, error], keep func(ca.Revocation) bool) iter.Seq2[ocsp.Entry, error] {
-	return func(yield func(ocsp.Entry, error) bool) {
-		for rev, err := range revocations {
-			if err == nil && !keep(rev) {
-				continue
-			}
-			entry := ocsp.Entry{Serial: rev.Serial.Int().Bytes(), At: rev.At, Reason: int(rev.Reason)}
-			if !yield(entry, err) || err != nil {
-				return
-			}
-		}
-	}
+	return ocsp.Status{State: ocsp.Revoked, Reason: int(rev.Reason), RevokedAt: rev.At, Since: rev.At, Invalidity: rev.Invalidity}
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"reflect"
@@ -258,5 +259,24 @@ func testRecheck(t *testing.T, w *world) {
 	wantError(t, err, ca.ErrNotFound)
 	if got := len(leavesOf(t, w.Store)); got != size+1 {
 		t.Errorf("got %d events, want 1", got-size)
+	}
+}
+
+// blocking is the part of the story that is about keys and re-checks.
+func (w *world) blocking(serials []ca.Serial) []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{
+		func(ctx context.Context) error {
+			c := blockOf("key of acme")
+			c.Decide = compromised
+			_, err := w.ChangeKey(ctx, c)
+			return err
+		},
+		func(ctx context.Context) error {
+			return w.UnblockKey(ctx, blockOf("key of acme").Key, audit.Event{Time: epoch, Kind: audit.KeyUnblocked})
+		},
+		func(ctx context.Context) error {
+			found := []ca.Finding{{Serial: serials[0], Faults: []ca.Fault{{Rule: "r"}}, Since: epoch, Seen: epoch}}
+			return w.SaveRecheck(ctx, ca.Recheck{Started: epoch, Found: 1}, found, nil, event(audit.CertificateFinding, serials[0]))
+		},
 	}
 }

@@ -157,6 +157,9 @@ func (a *Agent) Get(pattern string, roles []policy.Role, handle func(ctx context
 // request gets that reply without it.
 func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
 	a.routes = append(a.routes, route{"POST " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {
+		if err := a.mayAct(r.Context(), pattern); err != nil {
+			return err
+		}
 		if err := c.readBody(w, r); err != nil {
 			return err
 		}
@@ -248,22 +251,6 @@ func (a *Agent) replay(c *Call) (stored []byte, err error) {
 	return stored, err
 }
 
-func writeJSON(w http.ResponseWriter, v any) error {
-	raw, err := json.Marshal(v)
-	if err == nil {
-		writeRaw(w, raw)
-	}
-	return err
-}
-
-func writeRaw(w http.ResponseWriter, raw []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(raw)))
-	_, _ = w.Write(raw) // a caller who has gone asks again
-}
-
 // Handler returns the agent's endpoints behind the identity check.
 func (a *Agent) Handler() http.Handler {
 	writer := problem.Writer{Mappers: []problem.Mapper{mapError}, Logger: a.cfg.Logger}
@@ -286,10 +273,10 @@ func (a *Agent) Handler() http.Handler {
 	mux.Handle("/", problem.Handler(writer, func(http.ResponseWriter, *http.Request) error {
 		return payment.Refuse(payment.NotFound, "path", "not an endpoint of this agent", "one of docs/payment.md")
 	}))
-	return mtls.Handler(mtls.HandlerConfig{
+	return a.following(writer, mtls.Handler(mtls.HandlerConfig{
 		Trust: a.cfg.Source.Trust(), Authorize: mtls.AuthorizeRole(a.roles()...), Status: a.cfg.Status,
 		Problems: writer, Now: a.cfg.Now, Refusal: a.refusal,
-	}, mux)
+	}, mux))
 }
 
 // refusal gives a refused caller the code that a refused signer has.

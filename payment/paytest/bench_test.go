@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -18,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/payca/payca/enroll/mtls"
-	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/ca/catest"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/agent"
 	"github.com/payca/payca/payment/agent/consumer"
@@ -75,13 +76,14 @@ func newMarket(b *testing.B, noSync bool) *market {
 	m := &market{}
 	m.World = paytest.New(b, paytest.Options{
 		CaptureRule: payment.CaptureOnDelivery, Balance: 1 << 50, NoSync: noSync,
-		// Each party remembers for a second what it learned, as it does when it has a process of its own.
-		StatusFor: func(string) mtls.StatusChecker {
-			checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true})
+		// Each party follows the list of status changes, as it does when it has a process of its own.
+		FeedFor: func(net *catest.Network, _ string) *feed.Client {
+			c, err := feed.NewClient(feed.Config{URL: net.StatusURL, Key: net.StatusKey, HTTP: http.DefaultClient})
 			if err != nil {
 				b.Fatal(err)
 			}
-			return checker
+			go func() { _ = c.Run(b.Context()) }()
+			return c
 		},
 		Commit: func(string) error { m.commits.Add(1); return nil },
 	})

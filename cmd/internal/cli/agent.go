@@ -8,9 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -128,10 +126,6 @@ func roleNames(roles []policy.Role) string {
 	return strings.Join(names, " or ")
 }
 
-// gcPercent lets the heap of an agent, which is small, grow further between two collections than usual: an agent is waited for
-// at every step of a payment. GOGC in the environment stands.
-const gcPercent = 400
-
 func (a *app) runAgent(ctx context.Context, role policy.Role, file string) error {
 	conf, err := a.agentConfig(file, role)
 	if err != nil {
@@ -146,9 +140,7 @@ func (a *app) runAgent(ctx context.Context, role policy.Role, file string) error
 		where = "on " + conf.Listen
 	}
 	a.storyf("Agent of %s, %s", r.URI(), where)
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	}
+	defer collectLess()()
 	err = errors.Join(r.Run(ctx), r.Close())
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fail(ExitFailure, err, "stop the program that listens there, or change listen in the configuration")

@@ -106,6 +106,8 @@ func reasonText(code int) string {
 	switch {
 	case code == 0:
 		return ""
+	case code == 8:
+		return "removeFromCRL" // of delta CRLs alone
 	case code < 0 || code > 255:
 		return fmt.Sprintf("reason(%d)", code)
 	}

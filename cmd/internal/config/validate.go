@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/policy"
 )
 
@@ -41,13 +43,13 @@ func (c *Config) Validate() error {
 	}
 	check("store.bolt", checkPath(c.Store.Bolt))
 	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
-	for i, p := range c.Profiles {
-		at := fmt.Sprintf("profiles[%d]", i)
-		if slices.ContainsFunc(c.Profiles[:i], func(q policy.ProfileConfig) bool { return q.Name == p.Name }) {
-			check(at+".name", fmt.Errorf("%q stands above too, want it once", p.Name))
-		}
-		_, err := policy.NewProfile(p)
-		check(at, err)
+	profiles, err := c.CompileProfiles()
+	if err != nil {
+		errs = append(errs, listOf(err)...)
+	}
+	errs = append(errs, c.checkApprovals(profiles)...)
+	if _, err := c.CompileEndpoints(); err != nil {
+		errs = append(errs, listOf(err)...)
 	}
 	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
 	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
@@ -55,6 +57,14 @@ func (c *Config) Validate() error {
 	check("ocsp.retention", checkRange(c.OCSP.Retention, 0, 20*366*24*time.Hour))
 	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
 	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	check("crl.shards", checkNumber(int64(c.CRL.Shards), 0, ca.MaxShards))
+	for _, name := range slices.Sorted(maps.Keys(c.CRL.ShardsOf)) {
+		check("crl.shards_of", checkWord(name, policy.CAs()...))
+		check("crl.shards_of."+name, checkNumber(int64(c.CRL.ShardsOf[name]), 0, ca.MaxShards))
+	}
+	check("crl.shard_budget", checkNumber(c.CRL.ShardBudget, 1<<10, 64<<20))
+	check("crl.root_alarm", checkRange(c.CRL.RootAlarm, 24*time.Hour, 365*24*time.Hour))
+	checkNotices(check, c.Notices)
 	for i, s := range c.Audit.Sinks {
 		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
 	}
@@ -98,6 +108,13 @@ func checkPath(path string) error {
 func checkRange(d policy.Duration, low, high time.Duration) error {
 	if t := time.Duration(d); t < low || t > high {
 		return fmt.Errorf("%s, want %s to %s", d, policy.Duration(low), policy.Duration(high))
+	}
+	return nil
+}
+
+func checkNumber(n, low, high int64) error {
+	if n < low || n > high {
+		return fmt.Errorf("%d, want %d to %d", n, low, high)
 	}
 	return nil
 }

@@ -72,9 +72,15 @@ func startAt(t testing.TB, now func() time.Time) *running {
 // startWith is start with more to say, all but the directory.
 func startWith(t testing.TB, cfg network.Config, sinks ...config.Sink) *running {
 	t.Helper()
+	return startConfigured(t, cfg, func(c *config.Config) { c.Audit.Sinks = sinks })
+}
+
+// startConfigured is startWith another configuration.
+func startConfigured(t testing.TB, cfg network.Config, change func(*config.Config)) *running {
+	t.Helper()
 	dir := t.TempDir()
 	conf := configure(t)
-	conf.Audit.Sinks = sinks
+	change(&conf)
 	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
 	must(t, err)
 	cfg.Dir = dir
@@ -229,6 +235,7 @@ var routes = []struct{ method, path, body string }{
 	{"GET", "/v1/audit/proof/0", ""},
 	{"GET", "/v1/audit/consistency?old=1", ""},
 	{"GET", "/v1/health", ""},
+	{"GET", "/v1/backup", ""},
 	{"POST", "/v1/renew", "{}"},
 	{"POST", "/v1/issue", "{}"},
 	{"GET", "/v1/nothing", ""},
