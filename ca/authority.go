@@ -54,6 +54,8 @@ type Authority struct {
 	shards   map[string]int      // by issuer: how many its CRL has
 	ownKeys  map[[32]byte]string // SHA-256 of SubjectPublicKeyInfo -> whose it is
 	turns    turns               // of parties under profiles with limits
+	spares   spares
+	longest  map[string]time.Duration // by issuer: how long its certificates last at most
 }
 
 // New checks the configuration and the store, closes the intents that a crash left open, and
@@ -88,6 +90,7 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 		profiles: make(map[string]*policy.Profile, len(cfg.Profiles)),
 		ownKeys:  own,
 		shards:   make(map[string]int, len(cfg.Issuers)),
+		longest:  longestValidity(cfg.Profiles),
 	}
 	for _, p := range cfg.Profiles {
 		a.profiles[p.Name()] = p

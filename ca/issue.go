@@ -226,33 +226,7 @@ func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*po
 	if len(vs) > 0 {
 		return nil, vs
 	}
-	if len(vs) > 0 {
-		return nil, vs
-	}
 	return d, nil
-}
-
-// reserve is step 1: a serial that was never used, and the intent to use it.
-func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decision) (Intent, error) {
-	const tries = 4
-	for range tries {
-		serial, err := NewSerial(a.cfg.Random)
-		if err != nil {
-			return Intent{}, err
-		}
-		intent := Intent{
-			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: ap.party.ID,
-			NotAfter: d.NotAfter, At: ap.now, Shard: a.shardFor(d, serial),
-		}
-		err = a.cfg.Store.Reserve(ctx, intent)
-		if err == nil {
-			return intent, nil
-		}
-		if !errors.Is(err, ErrSerialUsed) {
-			return Intent{}, fmt.Errorf("reserving serial %s: %w", serial, err)
-		}
-	}
-	return Intent{}, fmt.Errorf("reserving a serial: %d random ones in a row: %w", tries, ErrSerialUsed)
 }
 
 // makeCertificate is steps 2 and 3: build, lint, sign the same bytes.

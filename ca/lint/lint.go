@@ -71,14 +71,14 @@ func New(cfg Config) (ca.Linter, error) {
 }
 
 // runZlint collects whatever is not a pass.
-func runZlint(der []byte, chosen []*lint.CertificateLint, configuration lint.Configuration) (Findings, error) {
+func runZlint(der []byte, chosen []prepared, configuration lint.Configuration) (Findings, error) {
 	c, err := zx509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("lint: reading the certificate for zlint: %w", err)
 	}
 	var fs Findings
 	for _, l := range chosen {
-		result := l.Execute(c, configuration)
+		result := l.judge(c, configuration)
 		if result == nil || result.Status <= lint.Pass {
 			continue
 		}

@@ -18,12 +18,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/payca/payca/ca"
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 	"github.com/payca/payca/enroll"
-	"github.com/payca/payca/policy"
 )
 
 // shop is the party to which certificates are issued.
@@ -106,56 +104,6 @@ func (s *site) operator() (*api.Client, error) {
 		return nil, err
 	}
 	return api.NewClient(source)
-}
-
-// party is the shop, as it is registered.
-func party(id string) policy.Party {
-	return policy.Party{ID: id, Role: policy.Merchant, Name: "Shop", DNSNames: []string{id + ".example"}, State: policy.Active, Created: time.Now().UTC().Truncate(time.Second)}
-}
-
-// newRequest makes a CSR with a key on P-256.
-func newRequest() (*ecdsa.PrivateKey, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
-	return key, csr, err
-}
-
-// issuance measures the gate beside its floor.
-func issuance(ctx context.Context, r *runner) (err error) {
-	s, remove, err := r.newSite(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close(), remove()) }()
-	if err := s.Register(ctx, party(shop)); err != nil {
-		return err
-	}
-	_, csr, err := newRequest()
-	if err != nil {
-		return err
-	}
-	floor, err := newFloor(csr)
-	if err != nil {
-		return err
-	}
-	gate := func(n int) error {
-		return together(n, callers, func() error {
-			_, err := s.Issue(ctx, ca.Request{Party: shop, CSR: csr, Requester: "bench", Protocol: "local"})
-			return err
-		})
-	}
-	costs, ratios, err := r.compare(r.n(400), func(n int) error { return together(n, callers, floor.do) }, gate)
-	if err != nil {
-		return err
-	}
-	r.add("CPU of an issuance", micros(costs[1].cpu), "us", 0)
-	r.add("floor: CSR verified, certificate signed", micros(costs[0].cpu), "us", 0)
-	r.add("CPU over the floor", ratios[1], "x", 2.5)
-	r.add("issuances", float64(time.Second)/float64(costs[1].wall), "/s", 0)
-	return nil
 }
 
 // A floor is the cryptography of an issuance, and the certificate in DER.

@@ -35,7 +35,7 @@ func (s *site) identity(ctx context.Context, id string) (*identity, error) {
 	if err := s.Register(ctx, party(id)); err != nil {
 		return nil, err
 	}
-	key, csr, err := newRequest()
+	key, csr, err := newRequest(nil)
 	if err != nil {
 		return nil, err
 	}

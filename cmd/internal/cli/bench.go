@@ -84,10 +84,14 @@ func printBench(w io.Writer, r bench.Report) {
 		for _, f := range result.Figures {
 			fmt.Fprintf(w, "  %-42s %12.4g %-6s", f.Name, f.Value, f.Unit)
 			switch {
+			case f.Missed && f.Least > 0:
+				fmt.Fprintf(w, " MISSED, at least %.4g", f.Least)
 			case f.Missed:
 				fmt.Fprintf(w, " MISSED, at most %.4g", f.AtMost)
 			case f.AtMost > 0:
 				fmt.Fprintf(w, " at most %.4g", f.AtMost)
+			case f.Least > 0:
+				fmt.Fprintf(w, " at least %.4g", f.Least)
 			}
 			fmt.Fprintln(w)
 		}
