@@ -89,47 +89,20 @@ type KeyBlock struct {
 	Reason string // in the operator's words, 1 to 256 printable characters
 	By     string // on whose word: as in audit.Event.Actor
 	From   string // remote address, "" for none
-	Revoke bool   // also revoke its certificates, for keyCompromise
 }
 
-// BlockKey blocks a key, and with req.Revoke revokes its unexpired certificates for keyCompromise in the same commit;
-// it returns those. The error wraps [ErrExists] if the key is blocked already and there is nothing to revoke.
-func (a *Authority) BlockKey(ctx context.Context, req KeyBlock) ([]Revocation, error) {
+// BlockKey blocks a key: when it returns nil, nobody is issued a certificate for it any more. What was issued stands; to revoke it is
+// for [Authority.Revoke]. The error wraps [ErrExists] if the key is blocked already.
+func (a *Authority) BlockKey(ctx context.Context, req KeyBlock) (BlockedKey, error) {
 	if err := req.check(); err != nil {
-		return nil, err
+		return BlockedKey{}, err
 	}
-	change := KeyChange{
-		Key:   req.Key,
-		Block: &BlockedKey{Key: req.Key, Reason: req.Reason, By: req.By, At: a.now()},
-		Event: keyEvent(audit.KeyBlocked, req, a.now()),
-	}
-	if req.Revoke {
-		change.Decide = a.compromise(RevokeRequest{Reason: KeyCompromise, By: req.By, From: req.From})
-	}
-	revoked, err := a.changeKey(context.WithoutCancel(ctx), change)
+	blocked := BlockedKey{Key: req.Key, Reason: req.Reason, By: req.By, At: a.now()}
+	_, err := a.cfg.Store.ChangeKey(context.WithoutCancel(ctx), KeyChange{Key: req.Key, Block: &blocked, Event: keyEvent(audit.KeyBlocked, req, a.now())})
 	if err != nil {
-		return nil, fmt.Errorf("blocking key %s: %w", req.Key, err)
+		return BlockedKey{}, fmt.Errorf("blocking key %s: %w", req.Key, err)
 	}
-	return revoked, nil
-}
-
-// changeKey changes a key, and tells of what was revoked, also if the commit failed: then its effect may be unknown.
-func (a *Authority) changeKey(ctx context.Context, change KeyChange) ([]Revocation, error) {
-	var tried []Revocation
-	if decide := change.Decide; decide != nil {
-		change.Decide = func(rec Record) (*KeyRevocation, error) {
-			r, err := decide(rec)
-			if r != nil {
-				tried = append(tried, r.Revocation)
-			}
-			return r, err
-		}
-	}
-	revoked, err := a.cfg.Store.ChangeKey(ctx, change)
-	for _, rev := range tried {
-		a.cfg.OnRevoke(rev.Issuer, rev.Serial)
-	}
-	return revoked, err
+	return blocked, nil
 }
 
 // UnblockKey takes back an operator's block. A key that was reported compromised stays refused all the same.

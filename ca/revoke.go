@@ -105,18 +105,23 @@ func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (
 // revokeKey revokes the certificate of rec for keyCompromise and, in the same commit, whatever else was
 // issued for its key and has not expired.
 func (a *Authority) revokeKey(ctx context.Context, rec Record, req RevokeRequest) ([]Revocation, error) {
-	var stands error // what speaks against revoking rec itself
-	siblings := a.compromise(req)
-	revoked, err := a.changeKey(ctx, KeyChange{Key: rec.SPKI, Decide: func(r Record) (*KeyRevocation, error) {
-		if r.Serial != rec.Serial {
-			return siblings(r)
+	var stands error       // what speaks against revoking rec itself
+	var tried []Revocation // also if the commit fails: then its effect may be unknown
+	revoked, err := a.cfg.Store.ChangeKey(ctx, KeyChange{Key: rec.SPKI, Decide: func(r Record) (*KeyRevocation, error) {
+		change := a.revocation(r, req)
+		err := CheckRevocation(r.Revocation, change.Revocation)
+		if r.Serial == rec.Serial {
+			stands = err
 		}
-		own := a.revocation(r, req)
-		if stands = CheckRevocation(r.Revocation, own.Revocation); stands != nil {
+		if err != nil || r.Serial != rec.Serial && r.NotAfter.Before(a.now()) {
 			return nil, nil
 		}
-		return &own, nil
+		tried = append(tried, change.Revocation)
+		return &change, nil
 	}})
+	for _, rev := range tried {
+		a.cfg.OnRevoke(rev.Issuer, rev.Serial)
+	}
 	if err = cmp.Or(err, stands); err != nil {
 		err = fmt.Errorf("revoking certificate %s: %w", rec.Serial, err)
 	}
@@ -130,16 +135,4 @@ func named(serial Serial, rev Revocation) int {
 		return 0
 	}
 	return 1
-}
-
-// compromise decides on the certificates of a compromised key: what has not expired, and does not stand
-// revoked for keyCompromise, is revoked.
-func (a *Authority) compromise(req RevokeRequest) func(Record) (*KeyRevocation, error) {
-	return func(rec Record) (*KeyRevocation, error) {
-		r := a.revocation(rec, req)
-		if rec.NotAfter.Before(a.now()) || CheckRevocation(rec.Revocation, r.Revocation) != nil {
-			return nil, nil
-		}
-		return &r, nil
-	}
 }
