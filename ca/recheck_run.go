@@ -124,8 +124,6 @@ func (w *walk) page(ctx context.Context) (n int, err error) {
 	return n, w.store.SaveRecheck(ctx, w.state, found, nil, events...)
 }
 
-func (w *walk) cfgStore() Store { return w.Authority.cfg.Store }
-
 // finding is what is kept of the faults, with an event if they are new.
 func (w *walk) finding(ctx context.Context, rec Record, faults []Fault) (Finding, []audit.Event, error) {
 	f := Finding{

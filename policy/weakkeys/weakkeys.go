@@ -7,7 +7,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the hash of the lists, not of a signature
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -123,7 +123,7 @@ func fingerprint(pub crypto.PublicKey) (tails [][tailSize]byte, heads [][headSiz
 	}
 	switch key := pub.(type) {
 	case *rsa.PublicKey:
-		sum := sha1.Sum(fmt.Appendf(nil, "Modulus=%X\n", key.N)) //nolint:gosec // as above
+		sum := sha1.Sum(fmt.Appendf(nil, "Modulus=%X\n", key.N))
 		tails = append(tails, [tailSize]byte(sum[sha1.Size-tailSize:]))
 		head(key.N.Bytes())
 	case *ecdsa.PublicKey:

@@ -7,7 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // what the lists hold
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -95,7 +95,7 @@ func TestFingerprintIsOpenSSLs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintf("%x", sha1.Sum(printed)); got != debianSHA1 { //nolint:gosec // as above
+	if got := fmt.Sprintf("%x", sha1.Sum(printed)); got != debianSHA1 {
 		t.Errorf("openssl prints what has SHA-1 %s, want %s", got, debianSHA1)
 	}
 }

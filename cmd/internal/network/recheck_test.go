@@ -98,14 +98,17 @@ func TestAListOfWeakKeysThatCannotBeReadIsToldWithItsLine(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	conf := configure(t)
-	conf.Keys.WeakLists = []string{"ca/weak"}
+	list := filepath.Join(t.TempDir(), "weak")
+	must(t, os.WriteFile(list, []byte("00000000000000000000\n"), 0o600))
+	conf.Keys.WeakLists = []string{list}
 	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
 	must(t, err)
+	must(t, os.WriteFile(list, []byte("# one\nxyz\n"), 0o600))
+	if _, err := network.Open(t.Context(), network.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), list+`:2: "xyz", want 20 hexadecimal digits`) {
+		t.Errorf("got %v, want the line", err)
+	}
+	must(t, os.Remove(list))
 	if _, err := network.Open(t.Context(), network.Config{Dir: dir}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without the list: got %v, want that it is not there", err)
-	}
-	must(t, os.WriteFile(filepath.Join(dir, "ca/weak"), []byte("# one\nxyz\n"), 0o600))
-	if _, err := network.Open(t.Context(), network.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), `ca/weak:2: "xyz", want 20 hexadecimal digits`) {
-		t.Errorf("got %v, want the line", err)
 	}
 }
