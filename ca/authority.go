@@ -2,8 +2,8 @@ package ca
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,23 +18,28 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// A Linter checks a certificate that was signed with a throw-away key, before the issuer's key
-// signs the same bytes. A nil error means clean.
-type Linter func(der []byte) error
+// A Linter checks a certificate as crypto/x509 read it from Raw, under a signature that is none, before the issuer's key
+// signs the same bytes. It changes nothing of it. A nil error means clean.
+type Linter func(c *x509.Certificate) error
 
 // A Config is what an [Authority] works with.
 type Config struct {
-	Network   string            // name of the network: pay.example
-	Root      *x509.Certificate // self-signed; its key is not needed
-	Issuers   []Issuer          // the issuing CAs, each named as in policy.CAs
-	Profiles  []*policy.Profile // what may be issued
-	Store     Store             // if it has a method Check(context.Context) error, New calls it
-	Linter    Linter            // asked before every signature
-	StatusURL string            // base of AIA and CDP: http://localhost:8080
+	Network   string                      // name of the network: pay.example
+	Root      *x509.Certificate           // self-signed; its key is not needed
+	Issuers   []Issuer                    // the issuing CAs, each named as in policy.CAs
+	Profiles  []*policy.Profile           // what may be issued
+	Store     Store                       // if it has a method Check(context.Context) error, New calls it
+	Linter    Linter                      // asked before every signature
+	WeakKeys  KeyChecker                  // asked of every key; nil: no key is listed
+	OwnKeys   map[string]crypto.PublicKey // keys of the CA beside those of Root and Issuers, by whose they are: "the audit log"
+	StatusURL string                      // base of AIA and CDP: http://localhost:8080
+	Shards    map[string]int              // by issuer: over how many CRL shards new certificates are spread; 0: they name the full list
 
-	// OnRevoke is told of every revocation, after its commit and before the call that made it
+	// OnRevoke is told of every revocation, hold and release, after its commit and before the call that made it
 	// returns. It drops what was signed ahead; it may be told of one whose commit failed. Nil: nobody.
 	OnRevoke func(issuer string, serial Serial)
+	// Approvals is who approves what.
+	Approvals policy.Approvals
 
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
@@ -46,7 +51,11 @@ type Authority struct {
 	cfg      Config
 	issuers  map[string]*issuer
 	profiles map[string]*policy.Profile
+	shards   map[string]int      // by issuer: how many its CRL has
 	ownKeys  map[[32]byte]string // SHA-256 of SubjectPublicKeyInfo -> whose it is
+	turns    turns               // of parties under profiles with limits
+	spares   spares
+	longest  map[string]time.Duration // by issuer: how long its certificates last at most
 }
 
 // New checks the configuration and the store, closes the intents that a crash left open, and
@@ -62,17 +71,26 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.WeakKeys == nil {
+		cfg.WeakKeys = func(crypto.PublicKey) string { return "" }
+	}
 	if cfg.OnRevoke == nil {
 		cfg.OnRevoke = func(string, Serial) {}
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	own, err := ownKeysOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	a := &Authority{
 		cfg:      cfg,
 		issuers:  make(map[string]*issuer, len(cfg.Issuers)),
 		profiles: make(map[string]*policy.Profile, len(cfg.Profiles)),
-		ownKeys:  map[[32]byte]string{sha256.Sum256(cfg.Root.RawSubjectPublicKeyInfo): "the root"},
+		ownKeys:  own,
+		shards:   make(map[string]int, len(cfg.Issuers)),
+		longest:  longestValidity(cfg.Profiles),
 	}
 	for _, p := range cfg.Profiles {
 		a.profiles[p.Name()] = p
@@ -83,7 +101,6 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 			return nil, fmt.Errorf("issuer %q: %w", in.Name, err)
 		}
 		a.issuers[in.Name] = is
-		a.ownKeys[sha256.Sum256(in.Certificate.RawSubjectPublicKeyInfo)] = "the " + in.Name + " CA"
 	}
 	if checker, ok := cfg.Store.(interface{ Check(context.Context) error }); ok {
 		if err := checker.Check(ctx); err != nil {
@@ -91,6 +108,9 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 		}
 	}
 	if err := a.closeIntents(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.raiseShards(ctx); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -112,6 +132,9 @@ func (cfg Config) check() error {
 	refuse(len(cfg.Profiles) > 0, "profiles are missing")
 	if err := checkStatusURL(cfg.StatusURL); err != nil {
 		errs = append(errs, fmt.Errorf("ca configuration: %w", err))
+	}
+	for name, n := range cfg.Shards {
+		refuse(n >= 0 && n <= MaxShards, "%d CRL shards of the %s CA, want at most %d", n, name, MaxShards)
 	}
 	names := make(map[string]bool)
 	for i, p := range cfg.Profiles {
@@ -136,6 +159,10 @@ func (cfg Config) check() error {
 		refuse(!seen[in.Name], "issuer %q is there twice", in.Name)
 		seen[in.Name] = true
 		if err := in.check(cfg.Root); err != nil {
+			errs = append(errs, fmt.Errorf("ca configuration: issuer %q: %w", in.Name, err))
+			continue
+		}
+		if err := policy.CheckIssuer(cfg.Network, in.Name, in.Certificate); err != nil {
 			errs = append(errs, fmt.Errorf("ca configuration: issuer %q: %w", in.Name, err))
 		}
 	}
@@ -171,12 +198,14 @@ func (a *Authority) closeIntents(ctx context.Context) error {
 // closeIntent revokes the serial of an intent that came to nothing, and records why.
 func (a *Authority) closeIntent(ctx context.Context, in Intent, why string) error {
 	now := a.now()
-	rev := Revocation{Serial: in.Serial, Issuer: in.Issuer, Reason: Unspecified, At: now, NotAfter: in.NotAfter, By: self}
+	rev := Revocation{Serial: in.Serial, Issuer: in.Issuer, Reason: Unspecified, At: now, NotAfter: in.NotAfter, By: self, Shard: in.Shard}
 	event := audit.Event{
 		Time: now, Kind: audit.IntentClosed, Actor: self, Party: in.Party, Issuer: in.Issuer,
 		Profile: in.Profile, Serial: in.Serial.String(), Reason: clip(why),
 	}
-	if err := a.cfg.Store.CloseIntent(ctx, rev, event); err != nil {
+	err := a.cfg.Store.CloseIntent(ctx, rev, event)
+	a.cfg.OnRevoke(in.Issuer, in.Serial)
+	if err != nil {
 		return fmt.Errorf("closing the intent of serial %s: %w", in.Serial, err)
 	}
 	return nil
@@ -220,8 +249,9 @@ func (a *Authority) issuer(name string) (*issuer, error) {
 }
 
 // clip bounds what a requester can make us write down: 1,024 bytes, cut between characters.
-func clip(s string) string {
-	const limit = 1024
+func clip(s string) string { return cut(s, 1024) }
+
+func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

@@ -16,10 +16,7 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-const (
-	rootYears   = 20
-	issuerYears = 5
-)
+const rootYears = 20
 
 // A CeremonyConfig says for what network a root and its issuing CAs are made.
 type CeremonyConfig struct {
@@ -27,6 +24,7 @@ type CeremonyConfig struct {
 	StatusURL string           // base of AIA and CDP, as in [Config]
 	Now       func() time.Time // nil: time.Now
 	Random    io.Reader        // for serials; nil: crypto/rand
+	Profile   *policy.Profile  // of issuing CAs: how long they last, and the first of its kinds of key; nil: the built-in one
 
 	// CriticalConstraints marks the name constraints critical, as RFC 5280 section 4.2.1.10
 	// demands. Off by default: Chromium refuses good server chains under critical URI constraints.
@@ -42,8 +40,8 @@ type Ceremony struct {
 	Now        func() time.Time // nil: time.Now
 }
 
-// Create makes the root (20 years, path length 1, P-384) and the issuing CAs (5 years, path length 0,
-// P-256) of a network. Each issuing CA is permitted only the URI hosts of its own roles; besides,
+// Create makes the root (20 years, path length 1, P-384) and the issuing CAs (path length 0; five years and
+// P-256, unless the profile says otherwise) of a network. Each issuing CA is permitted only the URI hosts of its own roles; besides,
 // the consumer CA is forbidden all DNS names and IP addresses, and the other CAs of parties the
 // network's own domain (RFC 5280 section 4.2.1.10). Issuing CAs point to the root's CRL, and to no OCSP.
 func Create(cfg CeremonyConfig) (*Ceremony, error) {
@@ -56,9 +54,13 @@ func Create(cfg CeremonyConfig) (*Ceremony, error) {
 	if err := errors.Join(policy.CheckNetworkName(cfg.Network), checkStatusURL(cfg.StatusURL)); err != nil {
 		return nil, fmt.Errorf("creating a network: %w", err)
 	}
+	profile, err := issuerProfile(cfg.Profile)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Profile = profile
 	start := cfg.Now().UTC().Truncate(time.Second)
 	c := &Ceremony{Now: cfg.Now}
-	var err error
 	if c.Root, c.RootSigner, err = createRoot(cfg, start); err != nil {
 		return nil, fmt.Errorf("creating the root: %w", err)
 	}
@@ -77,7 +79,7 @@ func createRoot(cfg CeremonyConfig, start time.Time) (*x509.Certificate, crypto.
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := caTemplate(cfg, "root", start, rootYears)
+	t, err := caTemplate(cfg, "root", start, start.AddDate(rootYears, 0, 0))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -87,11 +89,16 @@ func createRoot(cfg CeremonyConfig, start time.Time) (*x509.Certificate, crypto.
 }
 
 func (c *Ceremony) createIssuer(cfg CeremonyConfig, name string, start time.Time) (Issuer, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	profile := cfg.Profile.Config()
+	curve := elliptic.P256()
+	if profile.Keys[0] == policy.KeyP384 {
+		curve = elliptic.P384()
+	}
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		return Issuer{}, err
 	}
-	t, err := caTemplate(cfg, name+" CA", start, issuerYears)
+	t, err := caTemplate(cfg, name+" CA", start, start.Add(time.Duration(profile.Validity)))
 	if err != nil {
 		return Issuer{}, err
 	}
@@ -104,12 +111,27 @@ func (c *Ceremony) createIssuer(cfg CeremonyConfig, name string, start time.Time
 		return Issuer{}, err
 	}
 	is := Issuer{Name: name, Certificate: cert, Signer: key}
-	return is, is.check(c.Root)
+	return is, errors.Join(is.check(c.Root), policy.CheckIssuer(cfg.Network, name, cert))
 }
 
-// caTemplate is what root and issuing CAs have in common. Years are to the second: the last one is
+// issuerProfile returns p, or the built-in profile of issuing CAs.
+func issuerProfile(p *policy.Profile) (*policy.Profile, error) {
+	if p == nil {
+		for _, cfg := range policy.DefaultProfiles() {
+			if cfg.Name == policy.IssuerProfile {
+				return policy.NewProfile(cfg)
+			}
+		}
+	}
+	if p == nil || !p.Issuer() {
+		return nil, errors.New("creating a network: the profile of issuing CAs is for something else, want use issuer")
+	}
+	return p, nil
+}
+
+// caTemplate is what root and issuing CAs have in common. The last second before end is
 // inside.
-func caTemplate(cfg CeremonyConfig, name string, start time.Time, years int) (*x509.Certificate, error) {
+func caTemplate(cfg CeremonyConfig, name string, start, end time.Time) (*x509.Certificate, error) {
 	serial, err := NewSerial(cfg.Random)
 	if err != nil {
 		return nil, err
@@ -118,7 +140,7 @@ func caTemplate(cfg CeremonyConfig, name string, start time.Time, years int) (*x
 		SerialNumber:          serial.Int(),
 		Subject:               pkix.Name{Organization: []string{cfg.Network}, CommonName: name},
 		NotBefore:             start,
-		NotAfter:              start.AddDate(years, 0, 0).Add(-time.Second),
+		NotAfter:              end.Add(-time.Second),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
@@ -160,17 +182,18 @@ func createCA(t, parent *x509.Certificate, key crypto.PublicKey, signer crypto.S
 	return x509.ParseCertificate(der)
 }
 
-// SignRootCRL signs a TBSCertList of the root, of any number, and nothing else; the check is that
-// of [Authority.SignCRL]. Whoever keeps the root keeps the numbers growing.
-func (c *Ceremony) SignRootCRL(tbs []byte) (signature []byte, err error) {
+// SignRootCRL signs the TBSCertList of the root that tbs writes, of any number, and nothing else; the check is that
+// of [CRLSigning.Sign]. Whoever keeps the root keeps the numbers growing.
+func (c *Ceremony) SignRootCRL(tbs func(io.Writer) error) (signature []byte, err error) {
 	now := time.Now
 	if c.Now != nil {
 		now = c.Now
 	}
-	if _, err := checkTBSCertList(tbs, c.Root, now().UTC()); err != nil {
+	_, m, err := readTBSCertList(tbs, c.Root, now().UTC())
+	if err != nil {
 		return nil, fmt.Errorf("refusing to sign the root's CRL: %w", err)
 	}
-	signature, err = signTBS(c.RootSigner, c.Root, tbs)
+	signature, err = m.sign(c.RootSigner)
 	if err != nil {
 		return nil, fmt.Errorf("signing the root's CRL: %w", err)
 	}

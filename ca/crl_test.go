@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"io"
 	"math/big"
 	"testing"
 	"time"
@@ -49,7 +50,42 @@ func listOf(t testing.TB, is ca.Issuer, number uint64, at time.Time, entries int
 	return parsed.RawTBSRevocationList
 }
 
-func TestSignCRLSignsListsOfTheIssuerWithGrowingNumbers(t *testing.T) {
+// signCRL has the authority sign the list that tbs makes, given octet by octet or at once.
+func signCRL(t testing.TB, w *world, issuer string, tbs func(number uint64) ([]byte, error)) (der, sig []byte, err error) {
+	t.Helper()
+	signing, err := w.ca.BeginCRL(t.Context(), issuer, "full")
+	if err != nil {
+		return nil, nil, err
+	}
+	if der, err = tbs(signing.Number()); err != nil {
+		return nil, nil, err
+	}
+	if sig, err = signing.Sign(whole(der)); err != nil {
+		return nil, nil, err
+	}
+	again, err := signing.Sign(func(out io.Writer) error {
+		for i := range der {
+			if _, err := out.Write(der[i : i+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(again) == 0 {
+		t.Errorf("octet by octet: %v", err)
+	}
+	return der, sig, nil
+}
+
+// whole writes bytes at once.
+func whole(der []byte) func(io.Writer) error {
+	return func(out io.Writer) error {
+		_, err := out.Write(der)
+		return err
+	}
+}
+
+func TestTheGateSignsListsOfTheIssuerWithGrowingNumbers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	issuer, err := w.ca.Issuer(policy.BankCA)
@@ -59,7 +95,7 @@ func TestSignCRLSignsListsOfTheIssuerWithGrowingNumbers(t *testing.T) {
 	var last uint64
 	for range 3 {
 		var number uint64
-		tbs, sig, err := w.ca.SignCRL(t.Context(), policy.BankCA, func(n uint64) ([]byte, error) {
+		tbs, sig, err := signCRL(t, w, policy.BankCA, func(n uint64) ([]byte, error) {
 			number = n
 			return goodList(t, w, policy.BankCA)(n)
 		})
@@ -80,13 +116,13 @@ func TestSignCRLSignsListsOfTheIssuerWithGrowingNumbers(t *testing.T) {
 	}
 }
 
-func TestSignCRLRefusesWhatIsNoListOfTheIssuer(t *testing.T) {
+func TestTheGateRefusesWhatIsNoListOfTheIssuer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	leaf := w.issue("shop1", newKey(t)).Leaf
 	merchant, bank := w.cfg.Issuers[1], w.cfg.Issuers[3]
 	good := listOf(t, merchant, 7, start, 1)
-	if _, err := w.ceremony.SignRootCRL(good); err == nil {
+	if _, err := w.ceremony.SignRootCRL(whole(good)); err == nil {
 		t.Error("the root signed a merchant list")
 	}
 	for name, list := range map[string]func(uint64) ([]byte, error){
@@ -120,12 +156,12 @@ func TestSignCRLRefusesWhatIsNoListOfTheIssuer(t *testing.T) {
 		},
 		"an error": func(uint64) ([]byte, error) { return nil, errors.New("no list") },
 	} {
-		tbs, sig, err := w.ca.SignCRL(t.Context(), policy.MerchantCA, list)
+		tbs, sig, err := signCRL(t, w, policy.MerchantCA, list)
 		if err == nil || tbs != nil || sig != nil {
 			t.Errorf("%s was signed", name)
 		}
 	}
-	if _, _, err := w.ca.SignCRL(t.Context(), "root", goodList(t, w, "root")); !errors.Is(err, ca.ErrNotFound) {
+	if _, _, err := signCRL(t, w, "root", goodList(t, w, "root")); !errors.Is(err, ca.ErrNotFound) {
 		t.Errorf("error %v, want %v", err, ca.ErrNotFound)
 	}
 }
@@ -133,7 +169,7 @@ func TestSignCRLRefusesWhatIsNoListOfTheIssuer(t *testing.T) {
 func TestEmptyListIsSigned(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, _, err := w.ca.SignCRL(t.Context(), policy.MerchantCA, func(n uint64) ([]byte, error) { return listOf(t, w.cfg.Issuers[1], n, start, 0), nil })
+	_, _, err := signCRL(t, w, policy.MerchantCA, func(n uint64) ([]byte, error) { return listOf(t, w.cfg.Issuers[1], n, start, 0), nil })
 	if err != nil {
 		t.Error(err)
 	}
@@ -144,14 +180,14 @@ func TestRootSignsItsOwnList(t *testing.T) {
 	w := newWorld(t)
 	tbs := listOf(t, ca.Issuer{Certificate: w.ceremony.Root, Signer: w.ceremony.RootSigner}, 1, start, 1)
 	later := ca.Ceremony{Root: w.ceremony.Root, RootSigner: w.ceremony.RootSigner, Now: w.now}
-	sig, err := later.SignRootCRL(tbs)
+	sig, err := later.SignRootCRL(whole(tbs))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.ceremony.Root.CheckSignature(x509.ECDSAWithSHA384, tbs, sig); err != nil {
 		t.Error(err)
 	}
-	if _, err := later.SignRootCRL(w.cfg.Issuers[0].Certificate.RawTBSCertificate); err == nil {
+	if _, err := later.SignRootCRL(whole(w.cfg.Issuers[0].Certificate.RawTBSCertificate)); err == nil {
 		t.Error("the root signed a certificate")
 	}
 }
@@ -164,7 +200,7 @@ func FuzzSignRootCRL(f *testing.F) {
 	f.Add(listOf(f, root, 1, start, 3))
 	f.Add(w.ceremony.Root.RawTBSCertificate)
 	f.Fuzz(func(t *testing.T, tbs []byte) {
-		sig, err := w.ceremony.SignRootCRL(tbs)
+		sig, err := w.ceremony.SignRootCRL(whole(tbs))
 		if err != nil {
 			return
 		}

@@ -2,7 +2,8 @@
 //
 // Call [New] first; it needs the certificates and keys of the issuing CAs (made once by [Create], kept
 // in files by a [Keyring], opened by [OpenKey]), the checked profiles, a [Store] and a [Linter] (package
-// ca/lint has one). Then [Authority.Issue], [Authority.Renew] and [Authority.Revoke].
+// ca/lint has one). Then [Authority.Issue], [Authority.Renew], [Authority.Revoke] and [Authority.Release].
+// [Authority.SetState] suspends, resumes and closes a party.
 //
 // # Guarantees
 //
@@ -10,7 +11,7 @@
 //
 //  1. The request is decided by package policy; a refusal names every broken rule and is recorded.
 //  2. A serial is reserved: the store keeps the intent before anything is signed.
-//  3. The certificate is built, signed with a throw-away key and linted.
+//  3. The to-be-signed certificate is built, and linted under a signature that is none.
 //  4. The very bytes that were linted are signed with the issuer's key, and the signature is verified.
 //  5. Certificate, inventory, redeemed token and audit entry become durable in one commit.
 //  6. Only then does the requester get it.
@@ -18,8 +19,12 @@
 // If the gate is cut between 2 and 5, the intent proves what may exist. [New] closes such intents:
 // their serials are revoked for good, and that is recorded. No store ever calls them good.
 //
-// CRLs are signed by [Authority.SignCRL], which records the number first and signs only what parses as
+// CRLs are signed by [Authority.BeginCRL], which records the number first and signs only what parses as
 // the list of that issuer with that number, so that no certificate can be signed this way.
+//
+// What needs approval is filed as an [ApprovalRequest], named by the hash of what it asks. [Authority.Vote] takes what approvers
+// signed; [Authority.Fulfil], [Authority.Approved] and [Authority.PutInForce] count the votes as things are then, and go on
+// only when they are enough.
 //
 // # Refused
 //

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/ca/audit"
@@ -37,11 +38,15 @@ type Certificate struct {
 // An application is a request on its way through the gate.
 type application struct {
 	Request
-	now     time.Time
-	party   policy.Party // zero for a certificate of the CA itself
-	profile *policy.Profile
-	issuer  string
-	renews  *Serial // the certificate that is being renewed
+	now      time.Time
+	party    policy.Party // zero for a certificate of the CA itself
+	profile  *policy.Profile
+	issuer   string
+	renews   *Serial           // the certificate that is being renewed
+	faults   policy.Violations // found on the way in; policy says what else is wrong
+	approved bool              // as many as the profile wants have approved exactly this request
+	grant    *grant            // what the approval of the renewed certificate covers; nil if that is not what approves
+	request  string            // id of the approval request that it fulfils, "" for none
 }
 
 // Issue decides, issues and records one certificate; see the package comment for the steps.
@@ -50,11 +55,19 @@ type application struct {
 // in the audit log before Issue returns. Any other error means that the CA could not do its
 // work; then a certificate may have been signed, but nobody has it, and its serial is never good.
 // A context that ends before the certificate is signed stops the issuance; after that it is finished.
+// Where the profile wants approval, the request is filed and the error is a [*PendingError]; [Authority.Fulfil], or the same
+// request again, gets the certificate once enough have approved.
 func (a *Authority) Issue(ctx context.Context, req Request) (*Certificate, error) {
 	ap := application{Request: req, now: a.now()}
 	err := a.enter(ctx, &ap)
+	if used, ok := errors.AsType[*TokenUsedError](err); ok && used.By.Request != "" {
+		return a.again(ctx, ap, used)
+	}
 	if err != nil {
 		return nil, a.refused(ctx, ap, err)
+	}
+	if _, ok := ap.profile.Approval(); ok {
+		return nil, a.fileEnrollment(ctx, ap)
 	}
 	return a.gate(ctx, ap)
 }
@@ -70,21 +83,25 @@ func (a *Authority) enter(ctx context.Context, ap *application) error {
 	}
 	ap.party, ap.issuer = party, party.Role.CA()
 	if ap.Token != "" {
-		if err := a.checkToken(ctx, ap); err != nil {
+		err := a.checkToken(ctx, ap)
+		if ap.faults = policy.ViolationsOf(err); err != nil && ap.faults == nil {
 			return err
 		}
 	}
 	if ap.Profile == "" {
 		ap.Profile = policy.DefaultProfile(party.Role)
 	}
-	return a.loadProfile(ap)
+	if err := a.loadProfile(ap); err != nil {
+		return append(ap.faults, policy.ViolationsOf(err)...)
+	}
+	return nil
 }
 
-// loadProfile finds the profile that the application names. OCSP signers are for
-// [Authority.IssueResponder] alone.
+// loadProfile finds the profile that the application names; the error is policy.Violations. OCSP signers are for
+// [Authority.IssueResponder] alone, issuing CAs for [Create].
 func (a *Authority) loadProfile(ap *application) error {
 	profile, ok := a.profiles[ap.Profile]
-	if !ok || profile.OCSPSigner() {
+	if !ok || profile.Role() == "" {
 		return violation("profile-known", "profile", fmt.Sprintf("%q", clip(ap.Profile)), "a profile for parties of this CA")
 	}
 	ap.profile = profile
@@ -153,6 +170,11 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	if err != nil {
 		return nil, err
 	}
+	leave, err := a.turn(ctx, ap)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	d, err := a.decide(ctx, ap, is)
 	if err != nil {
 		return nil, a.refused(ctx, ap, err)
@@ -166,82 +188,52 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	if err != nil {
 		return nil, err
 	}
-	cert, err := a.makeCertificate(ctx, d, is, intent.Serial)
+	cert, err := a.makeCertificate(ctx, d, is, intent)
 	if err != nil {
 		return nil, errors.Join(a.refused(durable, ap, err), a.closeIntent(durable, intent, err.Error()))
 	}
 	return a.commit(durable, ap, is, intent, cert)
 }
 
-// decide is step 0: what policy says, and what only the inventory knows of the key.
+// decide is step 0: what policy says, and what only the inventory knows of party and key. All that is wrong is told.
 func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*policy.Decision, error) {
 	csr, err := policy.ParseCSR(ap.CSR)
-	if err != nil {
-		return nil, err
-	}
 	d, err := policy.Decide(policy.Request{
-		Network: a.cfg.Network, Party: ap.party, Profile: ap.profile, CSR: csr,
-		IssuerName: is.name, Issuer: is.cert, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,
-		Requester: ap.Requester, Protocol: ap.Protocol, Now: ap.now,
+		Network: a.cfg.Network, Party: ap.party, Profile: ap.profile, CSR: csr, Before: slices.Concat(ap.faults, policy.ViolationsOf(err)),
+		IssuerName: is.name, Issuer: is.cert, Above: []*x509.Certificate{a.cfg.Root}, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,
+		Requester: ap.Requester, Protocol: ap.Protocol, Approved: ap.approved, Now: ap.now,
 	})
+	vs := policy.ViolationsOf(err)
+	if err != nil && vs == nil {
+		return nil, err
+	}
+	exceeded, err := a.checkLimits(ctx, ap)
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256(d.RawSPKI)
-	if owner, ok := a.ownKeys[key]; ok {
-		return nil, violation("key-own", "csr.publicKey", "the key of "+owner, "a key of the requester's own")
+	vs = append(vs, exceeded...)
+	if ap.grant != nil && d != nil {
+		vs = append(vs, ap.grant.covers(d, ap.party)...)
 	}
-	if err := a.checkCompromise(ctx, key); err != nil {
-		return nil, err
+	if csr != nil {
+		err := a.checkKey(ctx, ap, csr)
+		more := policy.ViolationsOf(err)
+		if err != nil && more == nil {
+			return nil, err
+		}
+		vs = append(vs, more...)
+	}
+	if len(vs) > 0 {
+		return nil, vs
 	}
 	return d, nil
 }
 
-// checkCompromise refuses a key that was ever revoked for keyCompromise.
-func (a *Authority) checkCompromise(ctx context.Context, spki [32]byte) error {
-	revoked := true
-	for rec, err := range a.cfg.Store.Certificates(ctx, Filter{SPKI: &spki, Revoked: &revoked}) {
-		if err != nil {
-			return fmt.Errorf("looking up the key: %w", err)
-		}
-		if rec.SPKI == spki && rec.Revocation != nil && rec.Revocation.Reason == KeyCompromise {
-			return violation("key-compromised", "csr.publicKey", "a key that was reported compromised", "a new key")
-		}
-	}
-	return nil
-}
-
-// reserve is step 1: a serial that was never used, and the intent to use it.
-func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decision) (Intent, error) {
-	const tries = 4
-	for range tries {
-		serial, err := NewSerial(a.cfg.Random)
-		if err != nil {
-			return Intent{}, err
-		}
-		intent := Intent{
-			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: ap.party.ID,
-			NotAfter: d.NotAfter, At: ap.now,
-		}
-		err = a.cfg.Store.Reserve(ctx, intent)
-		if err == nil {
-			return intent, nil
-		}
-		if !errors.Is(err, ErrSerialUsed) {
-			return Intent{}, fmt.Errorf("reserving serial %s: %w", serial, err)
-		}
-	}
-	return Intent{}, fmt.Errorf("reserving a serial: %d random ones in a row: %w", tries, ErrSerialUsed)
-}
-
 // makeCertificate is steps 2 and 3: build, lint, sign the same bytes.
-func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is *issuer, serial Serial) (*x509.Certificate, error) {
-	draft, err := a.lintCopy(d, is, serial)
+func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is *issuer, intent Intent) (*x509.Certificate, error) {
+	draft, err := a.draft(d, is, intent)
 	if err != nil {
 		return nil, err
-	}
-	if err := a.cfg.Linter(draft.Raw); err != nil {
-		return nil, violation("lint", "certificate", clip(err.Error()), "a certificate without findings")
 	}
 	if err := ctx.Err(); err != nil { // the requester has gone
 		return nil, err
@@ -250,45 +242,63 @@ func (a *Authority) makeCertificate(ctx context.Context, d *policy.Decision, is 
 	if err != nil {
 		return nil, err
 	}
-	der, err := assemble(draft.Raw, signature)
+	der, err := is.assemble(draft.RawTBSCertificate, signature)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := x509.ParseCertificate(der)
+	cert := *draft // it was read from the same octets
+	cert.Raw, cert.Signature = der, signature
+	return &cert, nil
+}
+
+// draft is step 2: the certificate without its signature, without findings.
+func (a *Authority) draft(d *policy.Decision, is *issuer, intent Intent) (*x509.Certificate, error) {
+	tbs, err := a.tbsCertificate(d, is, intent)
 	if err != nil {
-		return nil, fmt.Errorf("reading the signed certificate back: %w", err)
+		return nil, err
 	}
-	return cert, nil
+	draft, err := is.lintCopy(tbs)
+	if err != nil {
+		return nil, err
+	}
+	return draft, a.lint(draft)
+}
+
+// lint says what the linter has against a draft; the error is policy.Violations, one for each finding.
+func (a *Authority) lint(draft *x509.Certificate) error {
+	if err := a.cfg.Linter(draft); err != nil {
+		return lintViolations(err)
+	}
+	return nil
+}
+
+// lintViolations names each finding of a linter.
+func lintViolations(err error) (vs policy.Violations) {
+	for _, f := range FaultsOf(err) {
+		vs = append(vs, &policy.Violation{Rule: "lint", Field: "certificate", Got: clip(f.Rule + ": " + f.Detail), Want: "a certificate without findings"})
+	}
+	return vs
 }
 
 // commit is steps 4 and 5. If the store fails, what became of the certificate is not known: the
-// intent stays for the next start to close. Only when the store says that the token was the
+// intent stays for the next start to close. Only when the store says that the token or the key was the
 // obstacle, the intent is closed at once.
 func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
 	rec := Record{
 		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: ap.party.ID, Role: ap.party.Role,
 		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), DER: cert.Raw,
-		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol,
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
 	rec, err := a.cfg.Store.Issue(ctx, Issuance{
-		Record: rec, Token: ap.Token, Event: issuedEvent(ap, rec),
+		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec), Admit: ap.admit,
 		Use: TokenUse{Party: ap.party.ID, From: ap.From, At: ap.now, Serial: intent.Serial},
 	})
 	if err != nil {
-		if _, used := errors.AsType[*TokenUsedError](err); ap.Token == "" || !used && !errors.Is(err, ErrNotFound) {
+		late := lateRefusal(ap, err)
+		if late == nil {
 			return nil, fmt.Errorf("recording certificate %s: %w", intent.Serial, err)
-		} else if !used {
-			err = unknownToken(ap.Token)
 		}
-		return nil, errors.Join(a.refused(ctx, ap, err), a.closeIntent(ctx, intent, err.Error()))
-	}
-	// A compromise that was reported since step 0 found this certificate, or is found here.
-	if err := a.checkCompromise(ctx, rec.SPKI); err != nil {
-		_, rerr := a.revoke(ctx, rec, RevokeRequest{Reason: KeyCompromise, By: self})
-		if _, done := errors.AsType[*RevokedError](rerr); done {
-			rerr = nil
-		}
-		return nil, errors.Join(a.refused(ctx, ap, err), rerr)
+		return nil, errors.Join(a.refused(ctx, ap, late), a.closeIntent(ctx, intent, late.Error()))
 	}
 	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
 }
@@ -298,6 +308,9 @@ func issuedEvent(ap application, rec Record) audit.Event {
 	attrs := map[string]string{"protocol": ap.Protocol}
 	if ap.Token != "" {
 		attrs["token"] = ap.Token
+	}
+	if ap.request != "" {
+		attrs["request"] = ap.request
 	}
 	if ap.renews != nil {
 		attrs["renews"] = ap.renews.String()
@@ -318,10 +331,23 @@ func (a *Authority) refused(ctx context.Context, ap application, err error) erro
 	event := audit.Event{
 		Time: ap.now, Kind: audit.CertificateRefused, Actor: clip(ap.Requester), From: clip(ap.From),
 		Party: clip(ap.Party), Role: string(ap.party.Role), Issuer: ap.issuer, Profile: clip(ap.Profile),
-		Reason: clip(err.Error()), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
+		Reason: clip(err.Error()), Violations: logged(policy.ViolationsOf(err)), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
 	}
 	if aerr := a.cfg.Store.Append(context.WithoutCancel(ctx), event); aerr != nil {
 		return errors.Join(err, fmt.Errorf("recording the refusal: %w", aerr))
 	}
 	return err
+}
+
+// logged bounds the violations that one event holds: a hundred, each text of at most 256 bytes.
+func logged(vs policy.Violations) []policy.Violation {
+	const most, limit = 100, 256
+	var list []policy.Violation
+	for i, v := range vs {
+		if i == most {
+			return append(list, policy.Violation{Rule: "more", Field: "violations", Got: fmt.Sprint(len(vs)), Want: "none"})
+		}
+		list = append(list, policy.Violation{Rule: cut(v.Rule, limit), Field: cut(v.Field, limit), Got: cut(v.Got, limit), Want: cut(v.Want, limit)})
+	}
+	return list
 }

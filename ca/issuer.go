@@ -10,9 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
+	"hash"
 )
 
 // An Issuer is an issuing CA: its certificate, and the key that only the gate uses.
@@ -52,30 +50,33 @@ func equalKeys(a, b crypto.PublicKey) bool {
 	return ok && k.Equal(b)
 }
 
-// An issuer is an Issuer with its stand-in: a throw-away key of the same kind, whose certificate
-// has the same subject and key identifier. What it signs differs from the real thing in the
-// signature only.
+// An issuer is an Issuer with what its certificates have in common.
 type issuer struct {
-	name      string
-	cert      *x509.Certificate
-	signer    crypto.Signer
-	throwAway crypto.Signer
-	standIn   *x509.Certificate
+	name        string
+	cert        *x509.Certificate
+	signer      crypto.Signer
+	algorithm   []byte // AlgorithmIdentifier of its signatures, DER
+	placeholder []byte // a signature of a key of the same kind that was thrown away, over nothing of interest; see lintCopy
 }
 
 func newIssuer(in Issuer) (*issuer, error) {
+	is := &issuer{name: in.Name, cert: in.Certificate, signer: in.Signer}
+	var err error
+	if is.algorithm, err = algorithmIdentifier(in.Certificate.PublicKey); err != nil {
+		return nil, err
+	}
 	key, err := sameKind(in.Certificate.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("making a throw-away key: %w", err)
 	}
-	return &issuer{
-		name: in.Name, cert: in.Certificate, signer: in.Signer, throwAway: key,
-		standIn: &x509.Certificate{
-			RawSubject:   in.Certificate.RawSubject,
-			SubjectKeyId: in.Certificate.SubjectKeyId,
-			PublicKey:    key.Public(),
-		},
-	}, nil
+	m, err := newMessage(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if is.placeholder, err = m.sign(key); err != nil {
+		return nil, fmt.Errorf("signing with a throw-away key: %w", err)
+	}
+	return is, nil
 }
 
 // sameKind makes a key with the algorithm and size of pub.
@@ -92,32 +93,81 @@ func sameKind(pub crypto.PublicKey) (crypto.Signer, error) {
 	return nil, fmt.Errorf("key type %T, want ECDSA, Ed25519 or RSA", pub)
 }
 
-// sign signs tbs with the issuer's key and verifies the result. A signer that fails, as a
-// hardware module does whose session died, is asked once more.
+// sign signs tbs with the issuer's key and verifies the result.
 func (is *issuer) sign(tbs []byte) ([]byte, error) {
-	sig, err := signTBS(is.signer, is.cert, tbs)
+	m, err := newMessage(is.cert.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	_, _ = m.Write(tbs) // never fails
+	return is.signMessage(m)
+}
+
+// signMessage signs with the issuer's key. A signer that fails, as a
+// hardware module does whose session died, is asked once more.
+func (is *issuer) signMessage(m *message) ([]byte, error) {
+	sig, err := m.sign(is.signer)
 	if err != nil {
 		var again error
-		if sig, again = signTBS(is.signer, is.cert, tbs); again != nil {
+		if sig, again = m.sign(is.signer); again != nil {
 			return nil, fmt.Errorf("signing with the key of the %s CA, twice: %w", is.name, errors.Join(err, again))
 		}
 	}
 	return sig, nil
 }
 
-// signTBS signs tbs as the key of cert does everywhere: with [signatureAlgorithm]. No signature
-// leaves that the certificate does not verify.
-func signTBS(signer crypto.Signer, cert *x509.Certificate, tbs []byte) ([]byte, error) {
-	algorithm, hash, err := signatureAlgorithm(cert.PublicKey)
+// A message is what a key is to sign, as it is written: its hash, or all of it for a key that signs no hash.
+type message struct {
+	key   crypto.PublicKey
+	hash  crypto.Hash
+	sum   hash.Hash
+	whole []byte
+}
+
+// newMessage begins a message for a key.
+func newMessage(key crypto.PublicKey) (*message, error) {
+	_, h, err := signatureAlgorithm(key)
 	if err != nil {
 		return nil, err
 	}
-	sig, err := crypto.SignMessage(signer, rand.Reader, tbs, hash)
+	m := &message{key: key, hash: h}
+	if h != 0 {
+		m.sum = h.New()
+	}
+	return m, nil
+}
+
+// Write implements io.Writer and never fails.
+func (m *message) Write(p []byte) (int, error) {
+	if m.sum != nil {
+		return m.sum.Write(p)
+	}
+	m.whole = append(m.whole, p...)
+	return len(p), nil
+}
+
+// sign signs as the key does everywhere: with [signatureAlgorithm]. No signature
+// leaves that the key does not verify.
+func (m *message) sign(signer crypto.Signer) ([]byte, error) {
+	digest := m.whole
+	if m.sum != nil {
+		digest = m.sum.Sum(nil)
+	}
+	sig, err := signer.Sign(rand.Reader, digest, m.hash)
 	if err != nil {
 		return nil, err
 	}
-	if err := cert.CheckSignature(algorithm, tbs, sig); err != nil {
-		return nil, fmt.Errorf("the signature does not verify: %w", err)
+	ok := false
+	switch key := m.key.(type) {
+	case *ecdsa.PublicKey:
+		ok = ecdsa.VerifyASN1(key, digest, sig)
+	case ed25519.PublicKey:
+		ok = ed25519.Verify(key, digest, sig)
+	case *rsa.PublicKey:
+		ok = rsa.VerifyPKCS1v15(key, m.hash, digest, sig) == nil
+	}
+	if !ok {
+		return nil, errors.New("the signature does not verify")
 	}
 	return sig, nil
 }
@@ -140,21 +190,4 @@ func signatureAlgorithm(pub crypto.PublicKey) (x509.SignatureAlgorithm, crypto.H
 		return x509.SHA256WithRSA, crypto.SHA256, nil
 	}
 	return 0, 0, fmt.Errorf("key type %T, want ECDSA, Ed25519 or RSA", pub)
-}
-
-// assemble puts a signature over the TBS of lintCopy in the place of the one that is there
-// (RFC 5280 section 4.1).
-func assemble(lintCopy, signature []byte) ([]byte, error) {
-	var outer, tbs, algorithm cryptobyte.String
-	in := cryptobyte.String(lintCopy)
-	if !in.ReadASN1(&outer, asn1.SEQUENCE) || !outer.ReadASN1Element(&tbs, asn1.SEQUENCE) || !outer.ReadASN1Element(&algorithm, asn1.SEQUENCE) {
-		return nil, errors.New("the linted certificate does not parse")
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(tbs)
-		b.AddBytes(algorithm)
-		b.AddASN1BitString(signature)
-	})
-	return b.Bytes()
 }

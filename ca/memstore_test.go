@@ -3,15 +3,20 @@ package ca_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -20,25 +25,43 @@ var errDisk = errors.New("no space left on device")
 
 // A memStore is a ca.Store without a disk. It can be told to fail, as a full disk does.
 type memStore struct {
-	mu      sync.Mutex
-	intents []ca.Intent
-	closed  map[ca.Serial]ca.Revocation
-	records []ca.Record
-	bySer   map[ca.Serial]int
-	byKey   map[[32]byte][]int // by SPKI
-	parties map[string]policy.Party
-	tokens  map[string]ca.Token
-	crls    map[string]uint64
-	leaves  [][]byte
+	ca.Outbox // which the gate does not use
+	feeds     // nor these
+	mu        sync.Mutex
+	byKey     map[[32]byte][]int // places in records by SPKI
+	intents   []ca.Intent
+	closed    map[ca.Serial]ca.Revocation
+	records   []ca.Record
+	bySer     map[ca.Serial]int
+	parties   map[string]policy.Party
+	tokens    map[string]ca.Token
+	crls      map[string]uint64
+	shards    map[string]int
+	free      map[ca.Serial]time.Time // when holds ended
+	leaves    [][]byte
+	blocked   map[ca.KeyHash]ca.BlockedKey
+	recheck   ca.Recheck
+	found     map[ca.Serial]ca.Finding
+	asked
 
-	failReserve, failIssue, failAppend, failCheck error
-	onIssue                                       func() // before an issuance is committed
+	failReserve, failIssue, failAppend, failChange, failCheck error
+	onIssue                                                   func() // before an issuance is committed
+	onReserve                                                 func()
+}
+
+// feeds are the changes that relying parties follow.
+type feeds interface {
+	Changes(ctx context.Context, after uint64, limit int) ([]feed.Change, error)
+	ChangeHead(ctx context.Context) (uint64, feed.Hash, error)
 }
 
 func newMemStore() *memStore {
 	return &memStore{
 		closed: map[ca.Serial]ca.Revocation{}, bySer: map[ca.Serial]int{}, byKey: map[[32]byte][]int{},
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
+		asked:  asked{pins: map[string]ca.Pin{}},
+		shards: map[string]int{}, free: map[ca.Serial]time.Time{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{}, found: map[ca.Serial]ca.Finding{},
 	}
 }
 
@@ -56,18 +79,30 @@ func (m *memStore) intent(s ca.Serial) int {
 	return slices.IndexFunc(m.intents, func(in ca.Intent) bool { return in.Serial == s })
 }
 
-func (m *memStore) Reserve(ctx context.Context, in ca.Intent) error {
+func (m *memStore) Reserve(ctx context.Context, intents ...ca.Intent) error {
+	if m.onReserve != nil {
+		m.onReserve()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failReserve != nil {
 		return m.failReserve
 	}
-	_, closed := m.closed[in.Serial]
-	_, issued := m.bySer[in.Serial]
-	if closed || issued || m.intent(in.Serial) >= 0 {
-		return ca.ErrSerialUsed
+	for _, in := range intents {
+		_, closed := m.closed[in.Serial]
+		_, issued := m.bySer[in.Serial]
+		if closed || issued || m.intent(in.Serial) >= 0 {
+			return ca.ErrSerialUsed
+		}
 	}
-	m.intents = append(m.intents, in)
+	m.intents = append(m.intents, intents...)
+	return ctx.Err()
+}
+
+func (m *memStore) Unreserve(ctx context.Context, serials ...ca.Serial) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.intents = slices.DeleteFunc(m.intents, func(in ca.Intent) bool { return slices.Contains(serials, in.Serial) })
 	return ctx.Err()
 }
 
@@ -83,6 +118,17 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 	i := m.intent(is.Record.Serial)
 	if i < 0 {
 		return ca.Record{}, ca.ErrNoIntent
+	}
+	if p, ok := m.parties[is.Record.Party]; ok && p.State != policy.Active {
+		return ca.Record{}, ca.ErrInactive
+	}
+	if is.Admit != nil {
+		if err := is.Admit(m.key(is.Record.SPKI)); err != nil {
+			return ca.Record{}, err
+		}
+	}
+	if err := m.settle(is); err != nil {
+		return ca.Record{}, err
 	}
 	if is.Token != "" {
 		t, ok := m.tokens[is.Token]
@@ -130,7 +176,7 @@ func (m *memStore) Status(_ context.Context, issuer string, s ca.Serial) (ca.Sta
 		return ca.Status{Issued: true, Revocation: &rev}, nil
 	}
 	if i, ok := m.bySer[s]; ok && m.records[i].Issuer == issuer {
-		return ca.Status{Issued: true, Revocation: m.records[i].Revocation}, nil
+		return ca.Status{Issued: true, Revocation: m.records[i].Revocation, Released: m.free[s]}, nil
 	}
 	return ca.Status{}, nil
 }
@@ -146,8 +192,34 @@ func (m *memStore) Revoke(ctx context.Context, rev ca.Revocation, e audit.Event)
 		return err
 	}
 	m.records[i].Revocation = &rev
+	delete(m.free, rev.Serial)
 	m.log(e)
 	return ctx.Err()
+}
+
+func (m *memStore) Release(ctx context.Context, issuer string, s ca.Serial, at time.Time, e audit.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i, ok := m.bySer[s]
+	if !ok || m.records[i].Issuer != issuer {
+		return ca.ErrNotFound
+	}
+	if err := ca.CheckRelease(s, m.records[i].Revocation); err != nil {
+		return err
+	}
+	m.records[i].Revocation, m.free[s] = nil, at
+	m.log(e)
+	return ctx.Err()
+}
+
+func (m *memStore) RaiseShards(_ context.Context, issuer string, atLeast int, e audit.Event) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if atLeast > m.shards[issuer] {
+		m.shards[issuer] = atLeast
+		m.log(e)
+	}
+	return m.shards[issuer], nil
 }
 
 func (m *memStore) Revocations(_ context.Context, issuer string) iter.Seq2[ca.Revocation, error] {
@@ -162,6 +234,10 @@ func (m *memStore) NextCRLNumber(_ context.Context, issuer string, e audit.Event
 	m.crls[issuer]++
 	m.log(e)
 	return m.crls[issuer], nil
+}
+
+func (m *memStore) Raise(context.Context, ca.Floors, audit.Event) error {
+	panic("not used by package ca")
 }
 
 func (m *memStore) BySerial(_ context.Context, s ca.Serial) (ca.Record, error) {
@@ -184,13 +260,25 @@ func (m *memStore) ByThumbprint(_ context.Context, sum [32]byte) (ca.Record, err
 	return ca.Record{}, ca.ErrNotFound
 }
 
-// Certificates filters by key and revocation, which is all that package ca asks for.
+// Certificates filters by key, party, profile, revocation, expiry and index, which is all that package ca asks for.
 func (m *memStore) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Record, error] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var match []ca.Record
-	for _, i := range m.byKey[*f.SPKI] {
-		if r := m.records[i]; f.Revoked == nil || *f.Revoked == (r.Revocation != nil) {
+	all := slices.Values(m.records)
+	if f.SPKI != nil {
+		all = func(yield func(ca.Record) bool) {
+			for _, i := range m.byKey[*f.SPKI] {
+				if !yield(m.records[i]) {
+					return
+				}
+			}
+		}
+	}
+	for r := range all {
+		if (f.Party == "" || f.Party == r.Party) && (f.Profile == "" || f.Profile == r.Profile) &&
+			(f.Revoked == nil || *f.Revoked == (r.Revocation != nil)) && !r.NotAfter.Before(f.ExpiresFrom) &&
+			(!f.From || r.Index > f.After) && (f.Limit == 0 || len(match) < f.Limit) {
 			match = append(match, r)
 		}
 	}
@@ -263,5 +351,24 @@ func (m *memStore) Append(_ context.Context, events ...audit.Event) error {
 	return nil
 }
 
-func (m *memStore) Log() audit.Reader { return nil }
-func (m *memStore) Close() error      { return nil }
+func (m *memStore) Log() audit.Reader { return memLog{m} }
+
+// memLog reads the leaves of a memStore, under a head that nobody signed.
+type memLog struct{ m *memStore }
+
+func (l memLog) Head(context.Context) ([]byte, error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return fmt.Appendf(nil, "pay.example/ca\n%d\n%s\n", len(l.m.leaves), base64.StdEncoding.EncodeToString(make([]byte, tlog.HashSize))), nil
+}
+
+func (l memLog) Leaves(_ context.Context, from uint64, limit int) ([][]byte, error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return l.m.leaves[from:min(int(from)+limit, len(l.m.leaves))], nil
+}
+
+func (memLog) Hashes(context.Context, []int64) ([]tlog.Hash, error) {
+	return nil, errors.New("a log without hashes")
+}
+func (m *memStore) Close() error { return nil }

@@ -54,5 +54,8 @@ func TestANameIsLookedUpInOneForm(t *testing.T) {
 
 func FuzzAlternativeNames(f *testing.F) {
 	f.Add([]byte{0x30, 0})
-	f.Fuzz(func(_ *testing.T, der []byte) { _ = ca.AlternativeNames(der) })
+	f.Fuzz(func(_ *testing.T, der []byte) {
+		_ = ca.AlternativeNames(der)
+		_ = ca.CertificateKind(der)
+	})
 }

@@ -47,7 +47,11 @@ func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509
 	if ap.now.After(rec.NotAfter) {
 		return violation("renew-expired", "certificate", "expired at "+rec.NotAfter.UTC().Format(time.RFC3339), "a certificate that is still valid")
 	}
-	return a.enter(ctx, ap)
+	if err := a.enter(ctx, ap); err != nil {
+		return err
+	}
+	ap.inherit(rec, old)
+	return nil
 }
 
 // IssueResponder issues a certificate for the key of an OCSP delegate of the named issuer, under the

@@ -67,7 +67,16 @@ type Revocation struct {
 	At       time.Time `json:"at"`        // when it was revoked, UTC, whole seconds
 	NotAfter time.Time `json:"not_after"` // when the certificate expires
 	By       string    `json:"by"`        // on whose word
+	// Invalidity is since when the key is suspected (RFC 5280 section 5.3.2), UTC, whole seconds; zero if not known.
+	Invalidity time.Time `json:"invalidity,omitzero"`
+	// Cause is "suspension" for the hold of a certificate whose party is suspended.
+	Cause string `json:"cause,omitempty"`
+	// Shard is that of the certificate, as in [Record]; AnyShard for one that nobody knows.
+	Shard int `json:"shard,omitempty"`
 }
+
+// AnyShard is the shard of a certificate that the store does not know: every shard of the issuer lists it.
+const AnyShard = -1
 
 // CheckRevocation says whether next may replace what stands (nil: nothing).
 // A final revocation stays; only keyCompromise may take its place, and never with an earlier
@@ -88,7 +97,29 @@ func CheckRevocation(stands *Revocation, next Revocation) error {
 	if next.Reason == KeyCompromise && stands.Reason != KeyCompromise {
 		return nil
 	}
+	if stands.Reason == CertificateHold {
+		return &RevokedError{Revocation: *stands, Want: "a reason that is final: the hold stands"}
+	}
 	return &RevokedError{Revocation: *stands, Want: "keyCompromise, the only reason that may replace another"}
+}
+
+// CheckRelease says whether what stands (nil: nothing) is a hold, which alone can be released.
+func CheckRelease(serial Serial, stands *Revocation) error {
+	switch {
+	case stands == nil:
+		return &NotHeldError{Serial: serial}
+	case stands.Reason != CertificateHold:
+		return &RevokedError{Revocation: *stands, Want: "one that is on hold: a final revocation stays"}
+	}
+	return nil
+}
+
+// A NotHeldError refuses to release a certificate that is good.
+type NotHeldError struct{ Serial Serial }
+
+// Error says which certificate it is.
+func (e *NotHeldError) Error() string {
+	return fmt.Sprintf("certificate %s is good, want one that is on hold", e.Serial)
 }
 
 // A RevokedError says that the certificate is revoked already.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/policy"
 )
 
@@ -17,6 +18,7 @@ var (
 	ErrExists     = errors.New("exists already")
 	ErrSerialUsed = errors.New("serial was used before")
 	ErrNoIntent   = errors.New("no open intent for the serial")
+	ErrInactive   = errors.New("party is not active")
 )
 
 // A TokenUsedError refuses the second use of a one-time token and says who had the first.
@@ -43,6 +45,10 @@ type Store interface {
 	Inventory
 	Registry
 	Tokens
+	Keys
+	Rechecks
+	Approvals
+	Outbox
 
 	// Append records events that change nothing else.
 	Append(ctx context.Context, events ...audit.Event) error
@@ -54,12 +60,16 @@ type Store interface {
 
 // IssuanceStore is what the issuance gate writes.
 type IssuanceStore interface {
-	// Reserve records, before anything is signed, that the serial is about to be
-	// used. ErrSerialUsed if an intent, a certificate or a closed intent has it.
-	Reserve(ctx context.Context, intent Intent) error
+	// Reserve records, before anything is signed, that the serials are about to be
+	// used: all or none. ErrSerialUsed if an intent, a certificate or a closed intent has one of them.
+	Reserve(ctx context.Context, intents ...Intent) error
+	// Unreserve forgets the open intents of serials under which nothing was signed. Serials without one are passed over.
+	Unreserve(ctx context.Context, serials ...Serial) error
 	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
 	// is named and appends is.Event, all or nothing. It returns the record with
-	// its Index. ErrNoIntent; *TokenUsedError; ErrNotFound for an unknown token.
+	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; ErrNotFound for an
+	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active; the
+	// error of is.Admit.
 	Issue(ctx context.Context, is Issuance) (Record, error)
 	// Intents lists the open intents, oldest first.
 	Intents(ctx context.Context) ([]Intent, error)
@@ -76,12 +86,32 @@ type StatusStore interface {
 	// Revoke records a revocation after [CheckRevocation] allowed it against
 	// what stands. ErrNotFound if the issuer never issued the serial.
 	Revoke(ctx context.Context, rev Revocation, event audit.Event) error
+	// Release ends a hold at the given time, after [CheckRelease] allowed it: the certificate is good again.
+	// ErrNotFound if the issuer never issued the serial.
+	Release(ctx context.Context, issuer string, serial Serial, at time.Time, event audit.Event) error
+	// Changes returns at most limit of the changes that Revoke and Release made, those after an epoch: the first
+	// change of a store has epoch 1, each further one the next.
+	Changes(ctx context.Context, after uint64, limit int) ([]feed.Change, error)
+	// ChangeHead returns the epoch of the last change, and the hash of the list of all.
+	ChangeHead(ctx context.Context) (epoch uint64, hash feed.Hash, err error)
 	// Revocations yields the issuer's revocations by ascending serial.
 	Revocations(ctx context.Context, issuer string) iter.Seq2[Revocation, error]
 	// NextCRLNumber returns a number higher than every one returned before for
 	// the issuer, recorded together with the event before it is returned. The
 	// event gets the number as its attribute "number".
 	NextCRLNumber(ctx context.Context, issuer string, event audit.Event) (uint64, error)
+	// RaiseShards makes sure that the issuer's CRL has at least that many shards, and returns how many it
+	// has. The event is recorded if that changes anything.
+	RaiseShards(ctx context.Context, issuer string, atLeast int, event audit.Event) (int, error)
+	// Raise makes sure that nothing is used twice after an older copy of the store took
+	// the place of a newer one. A floor below what stands changes nothing.
+	Raise(ctx context.Context, floors Floors, event audit.Event) error
+}
+
+// Floors is what may have been used before, without the store knowing it.
+type Floors struct {
+	CRLNumbers map[string]uint64 // by issuer: the next number is higher than this one
+	Tokens     time.Time         // tokens that nobody used are over at this time; zero leaves them
 }
 
 // Inventory is what was issued.
@@ -125,10 +155,11 @@ type Tokens interface {
 type Intent struct {
 	Serial   Serial    `json:"serial"`
 	Issuer   string    `json:"issuer"`
-	Profile  string    `json:"profile"`
-	Party    string    `json:"party"`
-	NotAfter time.Time `json:"not_after"`
-	At       time.Time `json:"at"`
+	Profile  string    `json:"profile"`         // "" for one that was reserved ahead
+	Party    string    `json:"party"`           // "" for one that was reserved ahead
+	NotAfter time.Time `json:"not_after"`       // at most, for one that was reserved ahead
+	At       time.Time `json:"at"`              // when it was reserved
+	Shard    int       `json:"shard,omitempty"` // as in [Record]
 }
 
 // A Record is one certificate of the inventory.
@@ -145,21 +176,28 @@ type Record struct {
 	NotAfter   time.Time   `json:"not_after"`            //
 	Requester  string      `json:"requester"`            // on whose word: as in audit.Event.Actor
 	Protocol   string      `json:"protocol"`             // how it was asked: token, renew, local
+	Shard      int         `json:"shard,omitempty"`      // of the CRL, from 1, that its distribution point names; 0 for the full list
 	Revocation *Revocation `json:"revocation,omitempty"` // nil while it is good
 }
 
 // An Issuance is what one commit of the gate writes.
 type Issuance struct {
-	Record Record      // Index is ignored
-	Token  string      // id of the token to redeem, "" for none
-	Use    TokenUse    // written into the token
-	Event  audit.Event // certificate.issued
+	Record Record   // Index is ignored
+	Token  string   // id of the token to redeem, "" for none
+	Use    TokenUse // written into the token
+	// Request is the id of the approval request that it fulfils, "" for none.
+	Request string
+	Event   audit.Event // certificate.issued
+	// Admit is asked, within the commit, with what is known of the key then; its error refuses. It is quick, uses no
+	// store, and may run again. Nil admits every key.
+	Admit func(Key) error
 }
 
 // Status is what the store knows of a serial.
 type Status struct {
 	Issued     bool        // an issuer of ours signed it, or an intent for it was closed
 	Revocation *Revocation // nil while it is good
+	Released   time.Time   // of what is good: when its last hold ended, whole seconds; zero if it had none
 }
 
 // A Filter selects certificates; empty members match everything. What is valid has Revoked
@@ -167,6 +205,7 @@ type Status struct {
 type Filter struct {
 	Party, Issuer, Profile string
 	Role                   policy.Role
+	Kind                   string    // what the key is for, as [CertificateKind] says
 	SPKI                   *[32]byte // SHA-256 of the SubjectPublicKeyInfo
 	SAN                    string    // one of its alternative names, as [CanonicalName] writes it
 	Revoked                *bool     // only revoked, or only not revoked
@@ -195,5 +234,7 @@ type TokenUse struct {
 	Party  string    `json:"party"`
 	From   string    `json:"from"`
 	At     time.Time `json:"at"`
-	Serial Serial    `json:"serial"`
+	Serial Serial    `json:"serial,omitzero"`
+	// Request is the id of the approval request that the token was used for; then there is no Serial.
+	Request string `json:"request,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/payca/payca/enroll/problem"
@@ -54,6 +55,21 @@ type Reply struct {
 	NotAfter    time.Time   `json:"not_after"`
 	Certificate string      `json:"certificate"` // PEM: the certificate, then its issuer's
 	Roots       string      `json:"roots"`       // PEM
+	Pending     *Pending    `json:"pending,omitempty"`
+}
+
+// A Pending is what a request waits for; with it a [Reply] has no certificate yet.
+type Pending struct {
+	ID       string    `json:"id"`    // SHA-256 of the request, hexadecimal: what approvers approve, and who asks what became of it names
+	Party    string    `json:"party"` //
+	Wants    string    `json:"wants"` // "2 of 3 operators"
+	Missing  int       `json:"missing"`
+	NotAfter time.Time `json:"not_after"` // approved later it is not done any more
+}
+
+// A VoteRequest is the body of POST /v1/enroll/{id}/votes.
+type VoteRequest struct {
+	Vote string `json:"vote"` // from policy.SignVote
 }
 
 // A RootsReply is the body of GET /v1/roots.
@@ -127,6 +143,24 @@ func FetchRoots(ctx context.Context, t Token) ([]*x509.Certificate, error) {
 func (c *Client) Enroll(ctx context.Context, token string, csr []byte) (*Reply, error) {
 	var reply Reply
 	if err := c.call(ctx, http.MethodPost, "/v1/enroll", EnrollRequest{Token: token, CSR: csr}, &reply); err != nil {
+		return nil, err
+	}
+	return &reply, nil
+}
+
+// Fetch asks what became of a request that waits for approval.
+func (c *Client) Fetch(ctx context.Context, id string) (*Reply, error) {
+	var reply Reply
+	if err := c.call(ctx, http.MethodGet, "/v1/enroll/"+url.PathEscape(id), nil, &reply); err != nil {
+		return nil, err
+	}
+	return &reply, nil
+}
+
+// Vote delivers what an approver signed about a request, and asks what became of it.
+func (c *Client) Vote(ctx context.Context, id, object string) (*Reply, error) {
+	var reply Reply
+	if err := c.call(ctx, http.MethodPost, "/v1/enroll/"+url.PathEscape(id)+"/votes", VoteRequest{Vote: object}, &reply); err != nil {
 		return nil, err
 	}
 	return &reply, nil

@@ -22,14 +22,21 @@ const (
 	Enrolled Action = "enrolled" // a new key was certified
 	Kept     Action = "kept"     // it is current
 	Renewed  Action = "renewed"  // its key has a new certificate
+	Waiting  Action = "waiting"  // approvers are asked; the same call again gets the certificate
 )
 
 // EnrollConfig says what to enroll and where to keep it.
 type EnrollConfig struct {
-	Token string           // what payca token create printed
-	Dir   string           // identity directory
-	Force bool             // enroll although the identity is current
-	Now   func() time.Time // nil: time.Now
+	Token string // what payca token create printed
+	Dir   string // identity directory
+	Force bool   // enroll although the identity is current
+	// Wait asks again and again until approvers have decided or the context ends; without it what waits is an Outcome too.
+	Wait bool
+	Poll time.Duration // how often it asks, 0 for 5 s
+	// Approval is what a bank signed about the request that waits, "" for nothing.
+	Approval string
+	Notify   func(Pending)    // is told of a request that now waits; nil: nobody
+	Now      func() time.Time // nil: time.Now
 }
 
 // An Outcome says what [Enroll] or [Renew] did.
@@ -40,11 +47,13 @@ type Outcome struct {
 	NotAfter   time.Time
 	RenewAfter time.Time
 	Files      []string // certificate, key, root
+	Pending    *Pending // what it waits for, with Waiting
 }
 
 // Enroll gets a party its certificate, or keeps it current: an identity of that party in cfg.Dir that is
 // still good is kept, or renewed if it is due; then the token is not used. It
-// refuses a directory with another identity. Errors are *[TokenError], *problem.Problem for a refusal of the CA,
+// refuses a directory with another identity. Where the CA wants approval, the outcome is Waiting, and the same call gets the certificate later; key
+// and request are kept in cfg.Dir meanwhile. Errors are *[TokenError], *problem.Problem for a refusal of the CA,
 // or what kept the CA from being reached.
 func Enroll(ctx context.Context, cfg EnrollConfig) (Outcome, error) {
 	if cfg.Now == nil {
@@ -64,23 +73,38 @@ func Enroll(ctx context.Context, cfg EnrollConfig) (Outcome, error) {
 	case !cfg.Force && cfg.Now().Before(stands.Leaf().NotAfter):
 		return renew(ctx, cfg.Dir, stands, false, cfg.Now)
 	}
-	roots, err := FetchRoots(ctx, token)
+	return begin(ctx, cfg, token)
+}
+
+// begin enrolls, or goes on with an enrollment that is under way.
+func begin(ctx context.Context, cfg EnrollConfig, token Token) (Outcome, error) {
+	if cfg.Notify == nil {
+		cfg.Notify = func(Pending) {}
+	}
+	if cfg.Poll == 0 {
+		cfg.Poll = pollEvery
+	}
+	w, err := openWaiting(ctx, cfg.Dir, token)
 	if err != nil {
 		return Outcome{}, err
 	}
-	client, err := NewClient(ClientConfig{URL: token.URL, Network: token.Network, Roots: roots, Now: cfg.Now})
+	client, err := NewClient(ClientConfig{URL: token.URL, Network: token.Network, Roots: w.roots, Now: cfg.Now})
 	if err != nil {
 		return Outcome{}, err
 	}
-	key, csr, err := NewKey()
+	reply, err := w.ask(ctx, client, cfg)
 	if err != nil {
 		return Outcome{}, err
 	}
-	reply, err := client.Enroll(ctx, cfg.Token, csr)
+	if reply.Pending != nil {
+		id := policy.Identity{Network: token.Network, Role: policy.Role(token.Role), Party: token.Party}
+		return Outcome{Action: Waiting, Identity: id, Pending: reply.Pending}, nil
+	}
+	enrolled, err := accept(reply, &Credential{URL: token.URL, Key: w.signer, Roots: w.roots}, token.Network, token.Party, cfg)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return accept(reply, &Credential{URL: token.URL, Key: key, Roots: roots}, token.Network, token.Party, cfg)
+	return enrolled, w.drop()
 }
 
 // Renew renews the identity in dir if two thirds of its certificate's life

@@ -7,20 +7,21 @@ import (
 	"time"
 )
 
-// answers keeps signed answers and the flights that make them. A flight is
+// answers keeps signed answers, bare signatures of many more, and the flights that make them. A flight is
 // known by its place in the map: once drop has taken it out, nobody joins it and
 // what it brings is not kept.
 type answers struct {
-	mu      sync.Mutex
-	limit   int
-	kept    map[answerKey]*reply  // owned by mu
-	flights map[answerKey]*flight // owned by mu
+	mu         sync.Mutex
+	limit      int
+	kept       map[answerKey]*reply  // owned by mu
+	signatures signatures            // owned by mu
+	flights    map[answerKey]*flight // owned by mu
 }
 
 // answerKey determines the bytes of the CertID that an answer echoes.
 type answerKey struct {
-	issuer int
-	hash   crypto.Hash
+	issuer int32
+	hash   uint8 // crypto.Hash
 	bare   bool
 	length uint8 // of serial
 	serial [maxSerial]byte
@@ -30,18 +31,20 @@ type answerKey struct {
 type flight struct {
 	done  chan struct{} // closed when reply is set for good
 	reply *reply
+	keep  func(*signatures) // keeps the bare signature; nil if there is none to keep
 }
 
 // newAnswerKey makes a key from a CertID whose serial is at most maxSerial long.
 func newAnswerKey(issuer int, id *CertID) answerKey {
-	k := answerKey{issuer: issuer, hash: id.Hash, bare: id.bare}
+	k := answerKey{issuer: int32(issuer), hash: uint8(id.Hash), bare: id.bare}
 	k.length = uint8(copy(k.serial[:], id.Serial))
 	return k
 }
 
-func (a *answers) init(limit int) {
+func (a *answers) init(limit, signatures int) {
 	a.limit = limit
 	a.kept = make(map[answerKey]*reply)
+	a.signatures.limit, a.signatures.kept = signatures, make(map[answerKey]signature)
 	a.flights = make(map[answerKey]*flight)
 }
 
@@ -51,14 +54,28 @@ func (a *answers) find(k answerKey, now time.Time, signer *Signer) (rep *reply, 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if rep := a.kept[k]; rep != nil && rep.serves(now, signer) {
+		rep.asked.Store(true)
 		return rep, nil, false
 	}
+	f, mine = a.begin(k)
+	return nil, f, mine
+}
+
+// begin returns the flight for a key, and whether the caller began it; the caller holds mu.
+func (a *answers) begin(k answerKey) (f *flight, mine bool) {
 	if f := a.flights[k]; f != nil {
-		return nil, f, false
+		return f, false
 	}
 	f = &flight{done: make(chan struct{})}
 	a.flights[k] = f
-	return nil, f, true
+	return f, true
+}
+
+// signature returns a kept signature that still serves.
+func (a *answers) signature(k answerKey, signer uint32, now time.Time) (signature, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.signatures.get(k, signer, now)
 }
 
 // land ends a flight and keeps its answer, unless it was dropped meanwhile.
@@ -68,6 +85,9 @@ func (a *answers) land(k answerKey, f *flight) {
 		delete(a.flights, k)
 		if f.reply.keep {
 			a.keep(k, f.reply)
+		}
+		if f.keep != nil {
+			f.keep(&a.signatures)
 		}
 	}
 	a.mu.Unlock()
@@ -85,6 +105,26 @@ func (a *answers) keep(k answerKey, rep *reply) {
 	a.kept[k] = rep
 }
 
+// due begins a flight for each kept answer that was asked for since it was signed and is to be renewed ahead, and forgets what
+// serves no more.
+func (a *answers) due(now time.Time) map[answerKey]*flight {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	flights := map[answerKey]*flight{}
+	for k, rep := range a.kept {
+		switch {
+		case !now.Before(rep.renewAt):
+			delete(a.kept, k)
+		case !now.Before(rep.refreshAt) && rep.asked.Load():
+			if f, mine := a.begin(k); mine {
+				f.reply = rep
+				flights[k] = f
+			}
+		}
+	}
+	return flights
+}
+
 func (a *answers) drop(issuer int, serial []byte) {
 	if len(serial) > maxSerial {
 		return
@@ -96,6 +136,7 @@ func (a *answers) drop(issuer int, serial []byte) {
 			k := newAnswerKey(issuer, &CertID{Hash: h, Serial: serial, bare: bare})
 			delete(a.kept, k)
 			delete(a.flights, k)
+			delete(a.signatures.kept, k)
 		}
 	}
 }
@@ -105,6 +146,8 @@ type Stats struct {
 	SHA1         uint64 // CertIDs by SHA-1
 	OtherHashes  uint64 // CertIDs by another hash
 	Hits         uint64 // answers from the cache
+	Rebuilt      uint64 // answers around a signature that was kept
+	Refreshed    uint64 // answers renewed before anybody had to wait for them
 	Good         uint64 // statuses signed
 	Revoked      uint64
 	Unknown      uint64
@@ -115,22 +158,22 @@ type Stats struct {
 }
 
 type counters struct {
-	sha1, otherHashes, hits, good, revoked, unknown atomic.Uint64
-	malformed, unauthorized, tryLater, internal     atomic.Uint64
+	sha1, otherHashes, hits, rebuilt, refreshed, good, revoked, unknown atomic.Uint64
+	malformed, unauthorized, tryLater, internal                         atomic.Uint64
 }
 
 // Stats returns the counts; each is exact, together they are not one moment.
 func (r *Responder) Stats() Stats {
 	c := &r.counts
 	return Stats{
-		SHA1: c.sha1.Load(), OtherHashes: c.otherHashes.Load(), Hits: c.hits.Load(),
+		SHA1: c.sha1.Load(), OtherHashes: c.otherHashes.Load(), Hits: c.hits.Load(), Rebuilt: c.rebuilt.Load(), Refreshed: c.refreshed.Load(),
 		Good: c.good.Load(), Revoked: c.revoked.Load(), Unknown: c.unknown.Load(),
 		Malformed: c.malformed.Load(), Unauthorized: c.unauthorized.Load(),
 		TryLater: c.tryLater.Load(), Internal: c.internal.Load(),
 	}
 }
 
-func (c *counters) count(req Request) {
+func (c *counters) count(req *Request) {
 	for i := range req.CertIDs {
 		if req.CertIDs[i].Hash == crypto.SHA1 {
 			c.sha1.Add(1)

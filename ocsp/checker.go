@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/payca/payca/ocsp/feed"
 )
 
 // A Mode says what a [Checker] does with a certificate of which nothing could be
@@ -33,11 +35,14 @@ type CheckerConfig struct {
 	Mode   Mode
 	// MaxAge is how long a fetched verdict is reused, 0 for 1 s. Negative: never.
 	MaxAge       time.Duration
-	Timeout      time.Duration    // of one fetch, 0 for 2 s
-	Skew         time.Duration    // tolerated difference of clocks, 0 for 5 min
-	AllowPrivate bool             // fetch from loopback and private addresses too
-	Now          func() time.Time // nil for time.Now
-	Logger       *slog.Logger     // nil for none
+	Timeout      time.Duration // of one fetch, 0 for 2 s
+	Skew         time.Duration // tolerated difference of clocks, 0 for 5 min
+	AllowPrivate bool          // fetch from loopback and private addresses too
+	// Feed, if not nil, tells of revocations as they happen. What was learned by an answer signed since it began then
+	// stands until its nextUpdate, and not for MaxAge, while the feed is live and tells of no change.
+	Feed   *feed.Client
+	Now    func() time.Time // nil for time.Now
+	Logger *slog.Logger     // nil for none
 }
 
 // A Checker says whether certificates are revoked. It is safe for concurrent use.
@@ -155,6 +160,9 @@ func (c *Checker) Check(ctx context.Context, leaf, issuer *x509.Certificate, sta
 	if known.fresh(now) && known.final() {
 		return known.verdict, known.err
 	}
+	if v, err, ok := c.followed(leaf, known, now); ok {
+		return v, err
+	}
 	if len(staple) > 0 {
 		if v, err, ok := c.checkStaple(id, known, leaf, issuer, staple); ok {
 			return v, err
@@ -164,6 +172,24 @@ func (c *Checker) Check(ctx context.Context, leaf, issuer *x509.Certificate, sta
 		return known.verdict, known.err
 	}
 	return c.join(ctx, id, leaf, issuer)
+}
+
+// followed is what the feed says of a certificate; ok says whether it decides.
+func (c *Checker) followed(leaf *x509.Certificate, known entry, now time.Time) (v Verdict, err error, ok bool) {
+	if c.cfg.Feed == nil {
+		return v, nil, false
+	}
+	since, live := c.cfg.Feed.Live() // before the look-up: what is told while it is asked for is not missed
+	change, changed := c.cfg.Feed.Lookup(leaf.SerialNumber.Text(16))
+	switch {
+	case changed && change.State != feed.Released:
+		v = Verdict{State: Revoked, Source: "feed", CheckedAt: now, ThisUpdate: change.At, NextUpdate: leaf.NotAfter, RevokedAt: change.At, Reason: change.Reason}
+		return v, v.refusal(leaf), true
+	case changed || !live || known.err != nil || known.verdict.State != Good:
+		return v, nil, false
+	}
+	v = known.verdict
+	return v, nil, v.ProducedAt.Add(time.Second).After(since) && !now.Before(v.CheckedAt) && now.Before(v.NextUpdate)
 }
 
 // join waits for the flight that checks leaf, which it begins if there is none young enough.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"io"
 	"iter"
 	"math/big"
 	"slices"
@@ -28,26 +29,27 @@ func (a *authority) crl(number uint64) ocsp.CRL {
 	return ocsp.CRL{Issuer: a.cert, Number: number, ThisUpdate: epoch, NextUpdate: epoch.Add(24 * time.Hour)}
 }
 
-// signCRL encodes and signs a CRL.
-func (a *authority) signCRL(tb testing.TB, c ocsp.CRL, list ...ocsp.Entry) []byte {
-	tb.Helper()
-	tbs, err := c.TBS(entries(list...))
-	if err != nil {
-		tb.Fatal(err)
+// sign signs as an issuer does that has no other way to keep to one list.
+func (a *authority) sign(tbs func(io.Writer) error) ([]byte, error) {
+	var b bytes.Buffer
+	if err := tbs(&b); err != nil {
+		return nil, err
 	}
 	alg, err := ocsp.SignatureAlgorithmFor(a.key.Public())
 	if err != nil {
+		return nil, err
+	}
+	return alg.Sign(a.key, b.Bytes())
+}
+
+// signCRL encodes and signs a CRL.
+func (a *authority) signCRL(tb testing.TB, c ocsp.CRL, list ...ocsp.Entry) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	if err := c.Write(&b, entries(list...), a.sign); err != nil {
 		tb.Fatal(err)
 	}
-	sig, err := alg.Sign(a.key, tbs)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	der, err := c.Assemble(tbs, sig)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return der
+	return b.Bytes()
 }
 
 // manyEntries makes n entries with serials of 20 octets and every reason.
@@ -89,6 +91,16 @@ func TestCRLsAreReadByTheStandardLibraryAndByUs(t *testing.T) {
 				}
 				if err := ours.CheckSignatureFrom(ca.cert); err != nil {
 					t.Error(err)
+				}
+				scanned := 0
+				info, err := ocsp.ScanCRL(bytes.NewReader(der), ca.cert, func(ocsp.Entry) error { scanned++; return nil })
+				if err != nil || scanned != len(list) || info.Number != 1<<40 {
+					t.Errorf("as a stream: got %d entries of number %d, %v, want %d", scanned, info.Number, err, len(list))
+				}
+				forged := bytes.Clone(der)
+				forged[len(forged)-1] ^= 1
+				if _, err := ocsp.ScanCRL(bytes.NewReader(forged), ca.cert, func(ocsp.Entry) error { return nil }); err == nil {
+					t.Error("as a stream: a forged signature was believed")
 				}
 				if theirs.Number.Uint64() != 1<<40 || ours.Number != 1<<40 || !bytes.Equal(theirs.AuthorityKeyId, ca.cert.SubjectKeyId) {
 					t.Errorf("got numbers %v and %d, want %d", theirs.Number, ours.Number, uint64(1)<<40)
@@ -146,22 +158,33 @@ func TestCRLRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := tt.crl.TBS(entries(tt.list...)); err == nil {
+			if err := tt.crl.Write(io.Discard, entries(tt.list...), ca.sign); err == nil {
 				t.Error("got nil, want an error")
 			}
 		})
 	}
 	broken := errors.New("disk")
-	_, err := ca.crl(1).TBS(func(yield func(ocsp.Entry, error) bool) { yield(ocsp.Entry{}, broken) })
+	err := ca.crl(1).Write(io.Discard, func(yield func(ocsp.Entry, error) bool) { yield(ocsp.Entry{}, broken) }, ca.sign)
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v, want the store's error", err)
 	}
-	tbs, err := ca.crl(1).TBS(entries())
-	if err != nil {
-		t.Fatal(err)
+	err = ca.crl(1).Write(io.Discard, entries(), func(func(io.Writer) error) ([]byte, error) { return nil, broken })
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v, want the signer's error", err)
 	}
-	if _, err := ca.crl(1).Assemble(tbs, []byte("forged")); err == nil {
-		t.Error("a wrong signature: got nil, want an error")
+	// Entries that change between the walks are found out, longer or shorter.
+	for _, second := range [][]ocsp.Entry{nil, {one, one}, edit(func(e *ocsp.Entry) { e.Reason = 1 }), edit(func(e *ocsp.Entry) { e.Serial = nil })} {
+		walks := 0
+		changing := func(yield func(ocsp.Entry, error) bool) {
+			list := []ocsp.Entry{one}
+			if walks++; walks > 1 {
+				list = second
+			}
+			entries(list...)(yield)
+		}
+		if err := ca.crl(1).Write(io.Discard, changing, ca.sign); err == nil {
+			t.Errorf("entries that became %v: got nil, want an error", second)
+		}
 	}
 }
 
@@ -177,8 +200,9 @@ func TestParseCRLRefuses(t *testing.T) {
 		{"empty", nil},
 		{"cut off", good[:len(good)-1]},
 		{"trailing byte", append(slices.Clone(good), 0)},
-		{"a delta list", swap("\x55\x1d\x14", "\x55\x1d\x1b")},
-		{"a partial list", swap("\x55\x1d\x23", "\x55\x1d\x1c")},
+		{"a delta indicator without a number", swap("\x55\x1d\x14", "\x55\x1d\x1b")},
+		{"a distribution point that is none", swap("\x55\x1d\x23", "\x55\x1d\x1c")},
+		{"a number twice", swap("\x55\x1d\x23", "\x55\x1d\x14")},
 		{"without a number", swap("\x55\x1d\x14", "\x55\x1d\x77")},
 		{"reason 7", swap("\x0a\x01\x01", "\x0a\x01\x07")},
 		{"reason 8 in a full list", swap("\x0a\x01\x01", "\x0a\x01\x08")},

@@ -10,18 +10,112 @@ import (
 
 // Contents of object identifiers, DER.
 const (
-	oidSHA1       = "\x2b\x0e\x03\x02\x1a"
-	oidSHA256     = "\x60\x86\x48\x01\x65\x03\x04\x02\x01"
-	oidSHA384     = "\x60\x86\x48\x01\x65\x03\x04\x02\x02"
-	oidSHA512     = "\x60\x86\x48\x01\x65\x03\x04\x02\x03"
-	oidBasic      = "\x2b\x06\x01\x05\x05\x07\x30\x01\x01"
-	oidNonce      = "\x2b\x06\x01\x05\x05\x07\x30\x01\x02"
-	oidCRLNumber  = "\x55\x1d\x14"
-	oidReasonCode = "\x55\x1d\x15"
-	oidDeltaCRL   = "\x55\x1d\x1b"
-	oidIDP        = "\x55\x1d\x1c"
-	oidAuthKeyID  = "\x55\x1d\x23"
+	oidSHA1           = "\x2b\x0e\x03\x02\x1a"
+	oidSHA256         = "\x60\x86\x48\x01\x65\x03\x04\x02\x01"
+	oidSHA384         = "\x60\x86\x48\x01\x65\x03\x04\x02\x02"
+	oidSHA512         = "\x60\x86\x48\x01\x65\x03\x04\x02\x03"
+	oidBasic          = "\x2b\x06\x01\x05\x05\x07\x30\x01\x01"
+	oidNonce          = "\x2b\x06\x01\x05\x05\x07\x30\x01\x02"
+	oidArchiveCutoff  = "\x2b\x06\x01\x05\x05\x07\x30\x01\x06"
+	oidExtendedRevoke = "\x2b\x06\x01\x05\x05\x07\x30\x01\x09"
+	oidInvalidityDate = "\x55\x1d\x18"
+	oidCRLNumber      = "\x55\x1d\x14"
+	oidReasonCode     = "\x55\x1d\x15"
+	oidDeltaCRL       = "\x55\x1d\x1b"
+	oidIDP            = "\x55\x1d\x1c"
+	oidAuthKeyID      = "\x55\x1d\x23"
 )
+
+// Identifier octets.
+const (
+	tagInteger     = 0x02
+	tagBitString   = 0x03
+	tagOctetString = 0x04
+	tagOID         = 0x06
+	tagEnum        = 0x0a
+	tagTime        = 0x18 // GeneralizedTime
+	tagSequence    = 0x30
+	tagImplicit    = 0x80 // context-specific, primitive, of number 0
+	tagExplicit    = 0xa0 // context-specific, constructed, of number 0
+)
+
+// take splits the first element off DER whose elements are shorter than 64 KiB, which is all that a request may have. Without
+// an element of that tag at the front it returns der as it was.
+func take(der []byte, tag byte) (content, rest []byte, ok bool) {
+	if len(der) < 2 || der[0] != tag {
+		return nil, der, false
+	}
+	n, header := int(der[1]), 2
+	switch {
+	case n < 0x80:
+	case n == 0x81 && len(der) > 2 && der[2] >= 0x80:
+		n, header = int(der[2]), 3
+	case n == 0x82 && len(der) > 3 && der[2] > 0:
+		n, header = int(der[2])<<8|int(der[3]), 4
+	default:
+		return nil, der, false
+	}
+	if len(der)-header < n {
+		return nil, der, false
+	}
+	return der[header : header+n : header+n], der[header+n:], true
+}
+
+// takeOptional is take of what may be absent: then the content is nil.
+func takeOptional(der []byte, tag byte) (content, rest []byte) {
+	content, rest, _ = take(der, tag)
+	return content, rest
+}
+
+// minimal says whether the content of an INTEGER is that of a number from 0 on, in its one form.
+func minimal(n []byte) bool {
+	return len(n) > 0 && n[0]&0x80 == 0 && (len(n) == 1 || n[0] != 0 || n[1]&0x80 != 0)
+}
+
+// wrap puts the header of an element before dst[start:].
+func wrap(dst []byte, start int, tag byte) []byte {
+	n := len(dst) - start
+	var header [4]byte
+	head := append(header[:0], tag)
+	switch {
+	case n < 0x80:
+		head = append(head, byte(n))
+	case n < 0x100:
+		head = append(head, 0x81, byte(n))
+	default:
+		head = append(head, 0x82, byte(n>>8), byte(n))
+	}
+	dst = append(dst, head...) // for the room
+	copy(dst[start+len(head):], dst[start:start+n])
+	copy(dst[start:], head)
+	return dst
+}
+
+// appendElement appends an element.
+func appendElement(dst []byte, tag byte, content []byte) []byte {
+	start := len(dst)
+	return wrap(append(dst, content...), start, tag)
+}
+
+// appendTime appends a GeneralizedTime in whole seconds.
+func appendTime(dst []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	dst = append(dst, tagTime, 15)
+	for _, n := range [...]int{year / 100, year % 100, int(month), day, hour, minute, second} {
+		dst = append(dst, byte('0'+n/10), byte('0'+n%10))
+	}
+	return append(dst, 'Z')
+}
+
+// appendExtension appends a non-critical Extension.
+func appendExtension(dst []byte, oid string, value []byte) []byte {
+	start := len(dst)
+	dst = appendElement(dst, tagOID, []byte(oid))
+	dst = appendElement(dst, tagOctetString, value)
+	return wrap(dst, start, tagSequence)
+}
 
 // explicit returns the tag of a constructed context-specific field.
 func explicit(n uint8) asn1.Tag { return asn1.Tag(n).ContextSpecific().Constructed() }

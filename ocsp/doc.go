@@ -3,16 +3,19 @@
 // # What to call first
 //
 // The answering side is a [Responder], an http.Handler over a [Source] with one
-// delegated [Signer] for each issuer, and [CRL], which encodes a full revocation
-// list for somebody else to sign. The asking side is a [Checker]: a stapled
+// delegated [Signer] for each issuer, and [CRL], which writes a revocation list, full, shard or
+// delta, as a stream for somebody else to sign. The asking side is a [Checker]: a stapled
 // answer, its memory, OCSP, then the CRL. [ParseRequest], [ParseResponse],
-// [ParseCRL] and [VerifyResponse] are the parts that both stand on.
+// [ParseCRL], [ScanCRL] and [VerifyResponse] are the parts that both stand on. An [Index] before
+// the Source holds the statuses of millions of certificates in memory, and
+// [Responder.Run] renews answers before anybody has to wait for a signature.
 //
 // # Guarantees
 //
 // A serial never issued is never good. A status that cannot be read is never
-// good. Once [Responder.Drop] has returned, no request begun later sees an
-// answer signed before it. An answer is believed only when the issuer's key, or a
+// good. Once [Responder.Drop] has returned, and [Index.Drop] before it, no request begun
+// later sees an answer signed before it. A clock that goes back by more than a minute ends
+// signing. An answer is believed only when the issuer's key, or a
 // delegate certified directly by that key for OCSP signing, signed it, for this very
 // certificate, within its time. Revoked is remembered until the certificate expires, a
 // hold for as long as the answer that told it is valid.
@@ -21,8 +24,8 @@
 //
 // Requests over 8 KiB or 32 certificates, nonces outside 1 to 128 octets,
 // unknown critical extensions, SHA-1 signatures, answers without nextUpdate,
-// delegates without id-pkix-ocsp-nocheck, CRLs with an issuing distribution
-// point or a delta indicator, reason code 7, and reason code 0 in writing.
+// delegates without id-pkix-ocsp-nocheck, indirect CRLs, CRLs for some reasons, a shard
+// that the certificate does not name byte for byte, a delta without its base, reason code 7, and reason code 0 in writing.
 //
 // # Standards
 //

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -141,7 +142,12 @@ func (c *Checker) ocspRequest(base string, der []byte) (*http.Request, error) {
 }
 
 func (c *Checker) askOCSP(ctx context.Context, base string, leaf, issuer *x509.Certificate) (Verdict, error) {
-	der, err := NewRequest(leaf, issuer, crypto.SHA256, nil)
+	var nonce []byte
+	if c.cfg.Feed != nil { // an answer from before the feed began would say nothing about the time in between
+		nonce = make([]byte, 32)
+		rand.Read(nonce) // never fails
+	}
+	der, err := NewRequest(leaf, issuer, crypto.SHA256, nonce)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -153,7 +159,7 @@ func (c *Checker) askOCSP(ctx context.Context, base string, leaf, issuer *x509.C
 	if err != nil {
 		return Verdict{}, err
 	}
-	return VerifyResponse(body, leaf, issuer, VerifyOptions{Now: c.cfg.Now(), Skew: c.cfg.Skew, Hash: crypto.SHA256})
+	return VerifyResponse(body, leaf, issuer, VerifyOptions{Now: c.cfg.Now(), Skew: c.cfg.Skew, Hash: crypto.SHA256, Nonce: nonce})
 }
 
 // lists keeps verified CRLs until their nextUpdate, and looks for a newer one
@@ -218,7 +224,7 @@ func (c *Checker) askCRL(ctx context.Context, from string, leaf, issuer *x509.Ce
 	l, due := c.lists.find(k, c.cfg.Now())
 	if due {
 		got, err, _ := c.lists.flight.Do(from+string(k.issuer[:]), func() (any, error) {
-			next, err := c.fetchCRL(ctx, from, issuer)
+			next, err := c.renewCRL(ctx, l, from, issuer)
 			if err != nil {
 				return nil, err
 			}
@@ -231,11 +237,47 @@ func (c *Checker) askCRL(ctx context.Context, from string, leaf, issuer *x509.Ce
 			return Verdict{}, err
 		} // else the one that is kept still holds
 	}
+	if err := l.Covers(leaf); err != nil {
+		return Verdict{}, err
+	}
 	v := Verdict{State: Good, Source: "crl", CheckedAt: c.cfg.Now(), ThisUpdate: l.ThisUpdate, NextUpdate: l.NextUpdate}
 	if e, ok := l.Lookup(leaf.SerialNumber.Bytes()); ok {
 		v.State, v.RevokedAt, v.Reason = Revoked, e.At, e.Reason
 	}
 	return v, nil
+}
+
+// renewCRL fetches a list: the delta to the one that is kept, if that has one, or a whole one and the delta to that. A
+// delta that cannot be had or applied is done without.
+func (c *Checker) renewCRL(ctx context.Context, kept *List, from string, issuer *x509.Certificate) (*List, error) {
+	if kept != nil {
+		if next, err := c.applyDelta(ctx, kept, issuer); err == nil {
+			return next, nil
+		}
+	}
+	l, err := c.fetchCRL(ctx, from, issuer)
+	if err != nil {
+		return nil, err
+	}
+	if l.Delta {
+		return nil, fmt.Errorf("CRL: a delta list to number %d, want a whole one", l.Base)
+	}
+	if next, err := c.applyDelta(ctx, l, issuer); err == nil {
+		return next, nil
+	}
+	return l, nil
+}
+
+// applyDelta fetches the delta list that the list names, and applies it.
+func (c *Checker) applyDelta(ctx context.Context, l *List, issuer *x509.Certificate) (*List, error) {
+	if len(l.Freshest) == 0 {
+		return nil, errors.New("CRL: it names no delta list")
+	}
+	delta, err := c.fetchCRL(ctx, l.Freshest[0], issuer)
+	if err != nil {
+		return nil, err
+	}
+	return l.Apply(delta)
 }
 
 // fetchCRL fetches and verifies a CRL.

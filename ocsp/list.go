@@ -13,14 +13,11 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// A List is a parsed full CRL: what it says, and its entries by serial, 32 octets
-// each. Nothing is verified before [List.CheckSignatureFrom]. It is safe for
-// concurrent reading.
+// A List is a parsed CRL: what it says, and its entries by serial, 32 octets
+// each. Nothing is verified before [List.CheckSignatureFrom], and what it says of a certificate counts only where
+// [ListInfo.Covers] says so. It is safe for concurrent reading.
 type List struct {
-	Issuer     []byte // Name of the issuer, DER
-	Number     uint64 // CRLNumber
-	ThisUpdate time.Time
-	NextUpdate time.Time
+	ListInfo
 
 	entries   []record // ascending
 	tbs       []byte
@@ -34,135 +31,80 @@ type record struct {
 	at     int64 // Unix seconds
 }
 
-// ParseCRL reads a version 2 CRL, DER, of any size in one pass. It refuses what it could
-// misread: delta and indirect CRLs, CRLs that cover only a part of the
-// certificates, unknown critical extensions, no nextUpdate, a CRL number over 64 bits.
+// ParseCRL reads a version 2 CRL, DER, of any size in one pass: a full list, a shard, or a delta list. It refuses what it
+// could misread: indirect CRLs, CRLs for some reasons or for attribute certificates only, distribution points that are no
+// URI, unknown critical extensions, an extension twice, no nextUpdate, a CRL number over 64 bits, removeFromCRL in a list that
+// is no delta.
 func ParseCRL(der []byte) (*List, error) {
-	in := cryptobyte.String(der)
-	var outer, tbs, algorithm cryptobyte.String
 	var l List
-	ok := in.ReadASN1(&outer, asn1.SEQUENCE) && in.Empty() &&
-		outer.ReadASN1Element(&tbs, asn1.SEQUENCE) &&
-		outer.ReadASN1Element(&algorithm, asn1.SEQUENCE) &&
-		outer.ReadASN1BitStringAsBytes(&l.signature) && outer.Empty()
-	if !ok {
-		return nil, errors.New("CRL: want the DER of one CertificateList")
-	}
-	l.tbs, l.algorithm = tbs, algorithm
-	if err := l.parseTBS(tbs); err != nil {
+	s := listScanner{buf: der, visit: func(r record, _ time.Time) error {
+		l.entries = append(l.entries, r)
+		return nil
+	}, grow: func(octets int) { l.entries = make([]record, 0, octets/36) }} // an entry has seldom less
+	if err := s.scan(); err != nil {
 		return nil, fmt.Errorf("CRL: %w", err)
 	}
+	l.ListInfo, l.algorithm, l.signature = s.info, s.algorithm, s.signature
+	l.tbs = der[s.tbsStart:s.tbsEnd]
+	l.sort()
 	return &l, nil
 }
 
-func (l *List) parseTBS(tbs cryptobyte.String) error {
-	var body, algorithm, issuer, revoked, exts cryptobyte.String
-	var version int
-	var some bool
-	ok := tbs.ReadASN1(&body, asn1.SEQUENCE) &&
-		body.ReadASN1Integer(&version) && version == 1 &&
-		body.ReadASN1Element(&algorithm, asn1.SEQUENCE) &&
-		body.ReadASN1Element(&issuer, asn1.SEQUENCE) &&
-		readTime(&body, &l.ThisUpdate) && readTime(&body, &l.NextUpdate) &&
-		body.ReadOptionalASN1(&revoked, &some, asn1.SEQUENCE) &&
-		readExtensions(&body, explicit(0), &exts) && body.Empty()
-	if !ok {
-		return errors.New("want a TBSCertList, version 2, with nextUpdate")
+// sort puts the entries in order. Lists of others come in any.
+func (l *List) sort() {
+	bySerial := func(a, b record) int { return bytes.Compare(a.serial[:], b.serial[:]) }
+	if !slices.IsSortedFunc(l.entries, bySerial) {
+		slices.SortStableFunc(l.entries, bySerial)
 	}
-	if !bytes.Equal(algorithm, l.algorithm) {
-		return fmt.Errorf("signature algorithm %x outside, %x inside: want the same", l.algorithm, []byte(algorithm))
-	}
-	l.Issuer = issuer
-	if err := l.parseExtensions(exts); err != nil {
-		return err
-	}
-	return l.parseEntries(revoked)
 }
 
-func (l *List) parseExtensions(exts cryptobyte.String) error {
-	numbered := false
-	for !exts.Empty() {
-		e, ok := readExtension(&exts)
-		if !ok {
-			return errors.New("want an Extension")
-		}
-		switch string(e.id) {
-		case oidCRLNumber:
-			ok = !numbered && e.value.ReadASN1Integer(&l.Number) && e.value.Empty()
-			numbered = true
-		case oidDeltaCRL, oidIDP:
-			return errors.New("delta or partial list: want a full one")
-		default:
-			ok = !e.critical
-		}
-		if !ok {
-			return fmt.Errorf("extension %x: want one that is well formed and known if critical", []byte(e.id))
-		}
-	}
-	if !numbered {
-		return errors.New("no CRL number, want one")
-	}
-	return nil
-}
-
-func (l *List) parseEntries(revoked cryptobyte.String) error {
-	l.entries = make([]record, 0, len(revoked)/36) // an entry has seldom less
-	sorted := true
-	for !revoked.Empty() {
-		var r record
-		if !r.read(&revoked) {
-			return fmt.Errorf("entry %d: want a positive serial of at most %d octets, a time and a known reason",
-				len(l.entries)+1, maxSerial)
-		}
-		if n := len(l.entries); n > 0 && bytes.Compare(l.entries[n-1].serial[:], r.serial[:]) >= 0 {
-			sorted = false
-		}
-		l.entries = append(l.entries, r)
-	}
-	if !sorted {
-		slices.SortStableFunc(l.entries, func(a, b record) int { return bytes.Compare(a.serial[:], b.serial[:]) })
-	}
-	return nil
-}
-
-// read takes the next entry.
-func (r *record) read(s *cryptobyte.String) bool {
+// readEntry takes the next entry of revokedCertificates.
+func readEntry(s *cryptobyte.String) (r record, invalidity time.Time, ok bool) {
 	var body, exts cryptobyte.String
 	var serial []byte
 	var at time.Time
-	var present bool
-	ok := s.ReadASN1(&body, asn1.SEQUENCE) && readMagnitude(&body, &serial) &&
+	var present, reasoned bool
+	ok = s.ReadASN1(&body, asn1.SEQUENCE) && readMagnitude(&body, &serial) &&
 		readTime(&body, &at) &&
 		body.ReadOptionalASN1(&exts, &present, asn1.SEQUENCE) && body.Empty()
-	if !ok || len(serial) == 0 || len(serial) > maxSerial {
-		return false
+	if !ok || len(serial) == 0 || len(serial) > maxSerial || present && exts.Empty() {
+		return r, invalidity, false
 	}
 	copy(r.serial[maxSerial-len(serial):], serial)
 	r.at = at.Unix()
 	for !exts.Empty() {
 		e, ok := readExtension(&exts)
 		if !ok {
-			return false
+			return r, invalidity, false
 		}
-		if string(e.id) != oidReasonCode {
-			if e.critical {
-				return false
+		switch string(e.id) {
+		case oidReasonCode:
+			var reason int
+			if reasoned || !e.value.ReadASN1Enum(&reason) || !e.value.Empty() || checkReason(reason) != nil && reason != reasonRemoveFromCRL {
+				return r, invalidity, false
 			}
-			continue
+			r.reason, reasoned = uint8(reason), true
+		case oidInvalidityDate:
+			if !invalidity.IsZero() || !e.value.ReadASN1GeneralizedTime(&invalidity) || !e.value.Empty() {
+				return r, invalidity, false
+			}
+		default:
+			if e.critical {
+				return r, invalidity, false
+			}
 		}
-		var reason int
-		if !e.value.ReadASN1Enum(&reason) || !e.value.Empty() || checkReason(reason) != nil {
-			return false
-		}
-		r.reason = uint8(reason)
 	}
-	return true
+	return r, invalidity, true
+}
+
+func (r *record) entry() Entry {
+	return Entry{Serial: bytes.TrimLeft(r.serial[:], "\x00"), At: time.Unix(r.at, 0).UTC(), Reason: int(r.reason)}
 }
 
 // Len returns the number of entries.
 func (l *List) Len() int { return len(l.entries) }
 
-// Lookup finds the entry of a serial, given by its magnitude, big endian.
+// Lookup finds the entry of a serial, given by its magnitude, big endian. Dates of invalidity are not kept.
 func (l *List) Lookup(serial []byte) (Entry, bool) {
 	serial = bytes.TrimLeft(serial, "\x00")
 	if len(serial) > maxSerial {
@@ -176,18 +118,14 @@ func (l *List) Lookup(serial []byte) (Entry, bool) {
 	if !found {
 		return Entry{}, false
 	}
-	r := l.entries[i]
-	return Entry{Serial: serial, At: time.Unix(r.at, 0).UTC(), Reason: int(r.reason)}, true
+	return l.entries[i].entry(), true
 }
 
 // CheckSignatureFrom says whether issuer, by name and key, signed the list and may
 // sign CRLs. It does not look at the clock.
 func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
-	switch {
-	case !bytes.Equal(l.Issuer, issuer.RawSubject):
-		return fmt.Errorf("CRL: want one issued by %q", issuer.Subject)
-	case issuer.KeyUsage&x509.KeyUsageCRLSign == 0:
-		return fmt.Errorf("CRL: issuer %q: want key usage CRL sign", issuer.Subject)
+	if err := l.checkIssuer(issuer); err != nil {
+		return err
 	}
 	if err := checkSignature(l.algorithm, l.tbs, l.signature, issuer); err != nil {
 		return fmt.Errorf("CRL: %w", err)
@@ -195,16 +133,50 @@ func (l *List) CheckSignatureFrom(issuer *x509.Certificate) error {
 	return nil
 }
 
-// release lets the encoded list go. Signature and names cannot be checked any more.
+// Apply returns the list that a delta list makes of l, which is of the same issuer and scope and at least as new as the
+// delta's base (RFC 5280 section 5.2.4). Both were verified.
+func (l *List) Apply(delta *List) (*List, error) {
+	switch {
+	case !delta.Delta || l.Delta:
+		return nil, errors.New("CRL: want a delta list, applied to one that is none")
+	case !bytes.Equal(l.Issuer, delta.Issuer) || !slices.Equal(l.URIs, delta.URIs) || l.OnlyUser != delta.OnlyUser || l.OnlyCA != delta.OnlyCA:
+		return nil, errors.New("CRL: the delta list has another issuer or scope, want those of its base")
+	case delta.Base > l.Number:
+		return nil, fmt.Errorf("CRL: the delta list is to number %d, want at most %d", delta.Base, l.Number)
+	case delta.Number < l.Number:
+		return nil, fmt.Errorf("CRL: the delta list has number %d, want at least %d", delta.Number, l.Number)
+	}
+	out := &List{ListInfo: l.ListInfo, entries: make([]record, 0, len(l.entries)+len(delta.entries))}
+	out.Number, out.ThisUpdate = delta.Number, delta.ThisUpdate
+	if delta.NextUpdate.Before(out.NextUpdate) {
+		out.NextUpdate = delta.NextUpdate
+	}
+	old := l.entries
+	for _, r := range delta.entries {
+		n, found := slices.BinarySearchFunc(old, r, func(a, b record) int { return bytes.Compare(a.serial[:], b.serial[:]) })
+		out.entries = append(out.entries, old[:n]...)
+		if found {
+			n++
+		}
+		if old = old[n:]; r.reason != reasonRemoveFromCRL {
+			out.entries = append(out.entries, r)
+		}
+	}
+	out.entries = append(out.entries, old...)
+	return out, nil
+}
+
+// release lets the encoded list go. Its signature cannot be checked any more.
 func (l *List) release() {
-	l.Issuer, l.tbs, l.algorithm, l.signature = nil, nil, nil, nil
+	l.Issuer = bytes.Clone(l.Issuer)
+	l.tbs, l.algorithm, l.signature = nil, nil, nil
 }
 
 // All yields the entries by ascending serial.
 func (l *List) All() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		for _, r := range l.entries {
-			if !yield(Entry{Serial: bytes.TrimLeft(r.serial[:], "\x00"), At: time.Unix(r.at, 0).UTC(), Reason: int(r.reason)}) {
+			if !yield(r.entry()) {
 				return
 			}
 		}

@@ -1,16 +1,21 @@
 package ocsp
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,10 +26,13 @@ type reply struct {
 	etag   string // quoted; "" if it may not be revalidated
 
 	// Only of replies that may be kept:
-	keep    bool
-	signer  *Signer
-	from    time.Time // thisUpdate
-	renewAt time.Time // half of the validity that was left at signing
+	keep      bool
+	signer    *Signer
+	id        CertID    // what it is about
+	from      time.Time // thisUpdate
+	refreshAt time.Time // when it is renewed ahead, if it was asked for: a little before renewAt, not all at a time
+	renewAt   time.Time // half of the validity that was left at signing: it serves no longer
+	asked     atomic.Bool
 }
 
 // serves says whether a kept reply may still be given.
@@ -55,16 +63,19 @@ func liveReply(body []byte) *reply {
 }
 
 // keptReply is a signed answer that serves whoever asks (RFC 5019 section 6.2).
-func keptReply(body []byte, signer *Signer, now time.Time, single SingleResponse, maxAge time.Duration) *reply {
-	half := single.NextUpdate.Sub(now) / 2
-	seconds := strconv.Itoa(int(min(half, maxAge) / time.Second))
-	rep := newReply(body, "max-age="+seconds+", public, no-transform, must-revalidate")
+func keptReply(body []byte, signer *Signer, produced, now time.Time, single *SingleResponse, maxAge time.Duration) *reply {
+	half := single.NextUpdate.Sub(produced) / 2
+	age := max(0, min(produced.Add(half).Sub(now), maxAge))
+	rep := newReply(body, "max-age="+strconv.Itoa(int(age/time.Second))+", public, no-transform, must-revalidate")
 	sum := sha256.Sum256(body)
 	rep.etag = `"` + hex.EncodeToString(sum[:]) + `"`
 	rep.header["Etag"] = []string{rep.etag}
 	rep.header["Last-Modified"] = []string{single.ThisUpdate.UTC().Format(http.TimeFormat)}
 	rep.header["Expires"] = []string{single.NextUpdate.UTC().Format(http.TimeFormat)}
-	rep.keep, rep.signer, rep.from, rep.renewAt = true, signer, single.ThisUpdate, now.Add(half)
+	rep.keep, rep.signer, rep.id, rep.from, rep.renewAt = true, signer, single.CertID, single.ThisUpdate, produced.Add(half)
+	rep.id.Raw, rep.id.Serial = bytes.Clone(rep.id.Raw), bytes.Clone(rep.id.Serial)
+	rep.id.IssuerNameHash, rep.id.IssuerKeyHash = bytes.Clone(rep.id.IssuerNameHash), bytes.Clone(rep.id.IssuerKeyHash)
+	rep.refreshAt = rep.renewAt.Add(-half/10 - rand.N(half/5+1)) //nolint:gosec // it only spreads the work
 	return rep
 }
 
@@ -87,12 +98,13 @@ func (r *Responder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		refuse(w, http.StatusNotFound, "not found: want POST /ocsp/ISSUER")
 		return
 	}
-	var body []byte
+	in := inputs.Get().(*input)
+	defer inputs.Put(in)
 	var err error
 	if get {
-		body, err = decodePath(encoded)
+		err = in.decodePath(encoded)
 	} else {
-		body, err = readBody(req.Body)
+		err = in.readBody(req.Body)
 	}
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -100,9 +112,17 @@ func (r *Responder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case err != nil:
 		refuse(w, http.StatusBadRequest, err.Error())
 	default:
-		r.answer(req.Context(), is, body).write(w, req, get)
+		r.answer(req.Context(), is, in).write(w, req, get)
 	}
 }
+
+// An input is a request as it came and as it was read; its room is used again.
+type input struct {
+	der []byte
+	req Request
+}
+
+var inputs = sync.Pool{New: func() any { return &input{der: make([]byte, 0, 512)} }}
 
 func (rep *reply) write(w http.ResponseWriter, req *http.Request, get bool) {
 	maps.Copy(w.Header(), rep.header)
@@ -144,38 +164,53 @@ var (
 )
 
 // decodePath decodes the request of a GET.
-func decodePath(encoded string) ([]byte, error) {
+func (in *input) decodePath(encoded string) error {
 	if len(encoded) > 4*maxRequest {
-		return nil, errTooLarge
+		return errTooLarge
 	}
-	text, err := url.PathUnescape(encoded)
-	if err != nil {
-		return nil, errNotOCSP
+	text := encoded
+	if strings.IndexByte(text, '%') >= 0 {
+		var err error
+		if text, err = url.PathUnescape(encoded); err != nil {
+			return errNotOCSP
+		}
 	}
-	der, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
-	if err != nil {
-		return nil, errNotOCSP
+	var err error
+	if in.der, err = base64.RawStdEncoding.AppendDecode(in.der[:0], []byte(strings.TrimRight(text, "="))); err != nil {
+		return errNotOCSP
 	}
-	return checkBody(der)
+	return in.check()
 }
 
-func readBody(body io.Reader) ([]byte, error) {
-	der, err := io.ReadAll(io.LimitReader(body, maxRequest+1))
-	if err != nil {
-		return nil, errNotOCSP
+// readBody reads the request of a POST.
+func (in *input) readBody(body io.Reader) error {
+	in.der = in.der[:0]
+	for {
+		if len(in.der) == cap(in.der) {
+			in.der = slices.Grow(in.der, cap(in.der))
+		}
+		n, err := body.Read(in.der[len(in.der):cap(in.der)])
+		in.der = in.der[:len(in.der)+n]
+		switch {
+		case len(in.der) > maxRequest:
+			return errTooLarge
+		case errors.Is(err, io.EOF):
+			return in.check()
+		case err != nil:
+			return errNotOCSP
+		}
 	}
-	return checkBody(der)
 }
 
-// checkBody tells what may be an OCSP request from what is none.
-func checkBody(der []byte) ([]byte, error) {
+// check tells what may be an OCSP request from what is none.
+func (in *input) check() error {
 	switch {
-	case len(der) > maxRequest:
-		return nil, errTooLarge
-	case len(der) == 0 || der[0] != 0x30:
-		return nil, errNotOCSP
+	case len(in.der) > maxRequest:
+		return errTooLarge
+	case len(in.der) == 0 || in.der[0] != tagSequence:
+		return errNotOCSP
 	}
-	return der, nil
+	return nil
 }
 
 func refuse(w http.ResponseWriter, status int, message string) {

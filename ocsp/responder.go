@@ -2,13 +2,14 @@ package ocsp
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,9 @@ const (
 	flightBudget  = 5 * time.Second // for reading a status and signing, once a client's own context is left behind
 	maxSerial     = 20              // octets, RFC 5280 section 4.1.2.2
 	defaultCached = 1 << 14
+
+	defaultSignatures = 1 << 18 // 32 MB when full
+	refreshInterval   = time.Second
 )
 
 // A ResponderIssuer is a CA that a [Responder] answers for.
@@ -31,12 +35,23 @@ type ResponderIssuer struct {
 type ResponderConfig struct {
 	Issuers  []ResponderIssuer
 	Source   Source
-	Validity time.Duration    // from thisUpdate to nextUpdate, 0 for 1 h; over 5 min
-	MaxAge   time.Duration    // how long HTTP caches may keep an answer at most, 0 for 5 min
-	Inflight int              // signatures under way at most; more are told tryLater. 0 for 256
-	Cached   int              // answers kept at most, 0 for 16,384
-	Now      func() time.Time // nil for time.Now
-	Logger   *slog.Logger     // nil for none
+	Validity time.Duration // from thisUpdate to nextUpdate, 0 for 1 h; over 5 min
+	MaxAge   time.Duration // how long HTTP caches may keep an answer at most, 0 for 5 min
+	Inflight int           // signatures under way at most; more are told tryLater. 0 for 256
+	Waiters  int           // requests at most that wait for a signature of others. 0 for 16 times Inflight
+	Cached   int           // answers kept at most, 0 for 16,384
+	// Signatures is how many bare signatures of good statuses are kept at most, of about 130 octets each; 0 for 262,144.
+	Signatures int
+	// RefuseSHA1 treats CertIDs by SHA-1 as those of a foreign issuer. Most clients send no others.
+	RefuseSHA1 bool
+	// ExtendedRevoke answers revoked, on hold since 1970, in the place of unknown about serials that were never issued
+	// (RFC 6960 section 2.2).
+	ExtendedRevoke bool
+	// Retention is how long after its end the status of a certificate is told; answers then carry the archive cutoff
+	// (RFC 6960 section 4.4.4). 0 to say nothing about it.
+	Retention time.Duration
+	Now       func() time.Time // nil for time.Now
+	Logger    *slog.Logger     // nil for none
 }
 
 // A Responder is an http.Handler that answers OCSP requests. It is safe for
@@ -46,6 +61,8 @@ type Responder struct {
 	issuers []*responderIssuer
 	answers answers
 	slots   chan struct{} // one for each signature under way
+	waiting atomic.Int64
+	clock   clock
 	counts  counters
 }
 
@@ -54,6 +71,10 @@ type responderIssuer struct {
 	ResponderIssuer
 	index  int
 	hashes [4]issuerHash // in the order of certIDHashes
+
+	mu     sync.Mutex
+	signer *Signer // the one that signed last; guarded by mu
+	number uint32  // how many there were; guarded by mu
 }
 
 type issuerHash struct {
@@ -78,9 +99,15 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 	if cfg.Cached == 0 {
 		cfg.Cached = defaultCached
 	}
-	if cfg.Validity <= backdate || cfg.MaxAge < 0 || cfg.Inflight < 0 || cfg.Cached < 0 {
-		return nil, fmt.Errorf("new OCSP responder: Validity %v, MaxAge %v, Inflight %d, Cached %d: want Validity over %v, the others positive",
-			cfg.Validity, cfg.MaxAge, cfg.Inflight, cfg.Cached, backdate)
+	if cfg.Waiters == 0 {
+		cfg.Waiters = 16 * cfg.Inflight
+	}
+	if cfg.Signatures == 0 {
+		cfg.Signatures = defaultSignatures
+	}
+	if cfg.Validity <= backdate || cfg.MaxAge < 0 || cfg.Inflight < 0 || cfg.Waiters < 0 || cfg.Cached < 0 || cfg.Signatures < 0 || cfg.Retention < 0 {
+		return nil, fmt.Errorf("new OCSP responder: Validity %v, MaxAge %v, Inflight %d, Waiters %d, Cached %d, Signatures %d, Retention %v: want Validity over %v, the others positive",
+			cfg.Validity, cfg.MaxAge, cfg.Inflight, cfg.Waiters, cfg.Cached, cfg.Signatures, cfg.Retention, backdate)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -89,7 +116,8 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Responder{cfg: cfg, slots: make(chan struct{}, cfg.Inflight)}
-	r.answers.init(cfg.Cached)
+	r.answers.init(cfg.Cached, cfg.Signatures)
+	r.clock.now = cfg.Now
 	for _, is := range cfg.Issuers {
 		if err := r.addIssuer(is); err != nil {
 			return nil, fmt.Errorf("new OCSP responder: issuer %q: %w", is.Name, err)
@@ -114,6 +142,9 @@ func (r *Responder) addIssuer(is ResponderIssuer) error {
 	}
 	ri := &responderIssuer{ResponderIssuer: is, index: len(r.issuers)}
 	for i, h := range certIDHashes() {
+		if h == crypto.SHA1 && r.cfg.RefuseSHA1 {
+			continue
+		}
 		ri.hashes[i] = issuerHash{hash: h, name: digest(h, is.Certificate.RawSubject), key: digest(h, bits)}
 	}
 	r.issuers = append(r.issuers, ri)
@@ -133,7 +164,7 @@ func (r *Responder) named(name string) *responderIssuer {
 // least its name.
 func (is *responderIssuer) owns(id *CertID) (name, key bool) {
 	for i := range is.hashes {
-		if h := &is.hashes[i]; h.hash == id.Hash {
+		if h := &is.hashes[i]; h.hash == id.Hash && h.hash != 0 {
 			name = bytes.Equal(h.name, id.IssuerNameHash)
 			return name, name && bytes.Equal(h.key, id.IssuerKeyHash)
 		}
@@ -167,120 +198,6 @@ func (r *Responder) choose(fromPath *responderIssuer, ids []CertID) *responderIs
 	return byName
 }
 
-// answer answers a request under the issuer of the path, nil if it named none.
-func (r *Responder) answer(ctx context.Context, fromPath *responderIssuer, body []byte) *reply {
-	req, err := ParseRequest(body)
-	if err != nil {
-		r.cfg.Logger.DebugContext(ctx, "ocsp request refused", slog.Any("err", err))
-		r.counts.malformed.Add(1)
-		return errorReply(Malformed)
-	}
-	r.counts.count(req)
-	is := r.choose(fromPath, req.CertIDs)
-	if is == nil {
-		r.counts.unauthorized.Add(1)
-		return errorReply(Unauthorized)
-	}
-	if req.Nonce == nil && len(req.CertIDs) == 1 {
-		if _, mine := is.owns(&req.CertIDs[0]); mine && len(req.CertIDs[0].Serial) <= maxSerial {
-			return r.shared(ctx, is, req)
-		}
-	}
-	return r.sign(ctx, is, req)
-}
-
-// shared answers a request about one certificate, without nonce: from the cache,
-// from a flight under way, or with a flight of its own.
-func (r *Responder) shared(ctx context.Context, is *responderIssuer, req Request) *reply {
-	k := newAnswerKey(is.index, &req.CertIDs[0])
-	rep, f, mine := r.answers.find(k, r.cfg.Now(), is.Signer())
-	switch {
-	case rep != nil:
-		r.counts.hits.Add(1)
-		return rep
-	case !mine:
-		select {
-		case <-f.done:
-			return f.reply
-		case <-ctx.Done():
-			return r.tryLater()
-		}
-	}
-	f.reply = errorReply(Internal) // stands if signing panics
-	defer r.answers.land(k, f)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightBudget)
-	defer cancel()
-	f.reply = r.sign(ctx, is, req)
-	return f.reply
-}
-
-// sign reads the statuses and signs an answer now.
-func (r *Responder) sign(ctx context.Context, is *responderIssuer, req Request) *reply {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	default:
-		return r.tryLater()
-	}
-	now := r.cfg.Now().UTC().Truncate(time.Second)
-	signer, err := is.usable(now)
-	if err != nil {
-		r.cfg.Logger.ErrorContext(ctx, "no ocsp signer", slog.String("issuer", is.Name), slog.Any("err", err))
-		return r.tryLater()
-	}
-	singles := make([]SingleResponse, len(req.CertIDs))
-	for i := range req.CertIDs {
-		if singles[i], err = r.single(ctx, is, &req.CertIDs[i], now); err != nil {
-			r.cfg.Logger.ErrorContext(ctx, "status not read", slog.String("issuer", is.Name), slog.Any("err", err))
-			return r.tryLater()
-		}
-		if expiry := signer.cert.NotAfter; singles[i].NextUpdate.After(expiry) {
-			singles[i].NextUpdate = expiry
-		}
-	}
-	der, err := signer.Sign(now, req.Nonce, singles...)
-	if err != nil {
-		r.cfg.Logger.ErrorContext(ctx, "ocsp answer not signed", slog.String("issuer", is.Name), slog.Any("err", err))
-		r.counts.internal.Add(1)
-		return errorReply(Internal)
-	}
-	r.counts.signedFor(singles)
-	if req.Nonce == nil && len(singles) == 1 && singles[0].State != Unknown {
-		return keptReply(der, signer, now, singles[0], r.cfg.MaxAge)
-	}
-	return liveReply(der)
-}
-
-// single looks a status up. thisUpdate lies a little in the past, but not before the
-// status began.
-func (r *Responder) single(ctx context.Context, is *responderIssuer, id *CertID, now time.Time) (SingleResponse, error) {
-	single := SingleResponse{CertID: *id, ThisUpdate: now.Add(-backdate)}
-	single.NextUpdate = single.ThisUpdate.Add(r.cfg.Validity)
-	_, mine := is.owns(id)
-	if !mine || len(id.Serial) == 0 || len(id.Serial) > maxSerial {
-		return single, nil
-	}
-	st, err := r.cfg.Source.Status(ctx, is.Name, id.Serial)
-	if err != nil {
-		return single, fmt.Errorf("status of %x: %w", id.Serial, err)
-	}
-	since := st.Since.UTC().Truncate(time.Second)
-	if since.After(now.Add(clockSlack)) {
-		return single, fmt.Errorf("status of %x began at %v, the clock says %v: want a clock that is right", id.Serial, since, now)
-	}
-	if since.After(now) {
-		since = now
-	}
-	if since.After(single.ThisUpdate) {
-		single.ThisUpdate, single.NextUpdate = since, since.Add(r.cfg.Validity)
-	}
-	single.State = st.State
-	if st.State == Revoked {
-		single.Reason, single.RevokedAt = st.Reason, st.RevokedAt
-	}
-	return single, nil
-}
-
 // usable returns the issuer's current delegate if it can sign at now.
 func (is *responderIssuer) usable(now time.Time) (*Signer, error) {
 	s := is.Signer()
@@ -308,7 +225,10 @@ func (r *Responder) Drop(issuer string, serial []byte) {
 // full validity, and otherwise what is wrong with each.
 func (r *Responder) Health() error {
 	var errs []error
-	now := r.cfg.Now()
+	now, err := r.clock.read()
+	if err != nil {
+		errs = append(errs, err)
+	}
 	for _, is := range r.issuers {
 		s, err := is.usable(now)
 		if err == nil && s.cert.NotAfter.Before(now.Add(r.cfg.Validity)) {
@@ -319,9 +239,4 @@ func (r *Responder) Health() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (r *Responder) tryLater() *reply {
-	r.counts.tryLater.Add(1)
-	return errorReply(TryLater)
 }

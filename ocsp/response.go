@@ -66,6 +66,11 @@ type SingleResponse struct {
 	RevokedAt  time.Time // when revoked
 	ThisUpdate time.Time // the status was right at this time
 	NextUpdate time.Time // newer information comes by this time; zero if absent
+
+	Invalidity    time.Time // since when the key is suspected, when revoked (RFC 5280 section 5.3.2); zero if absent
+	ArchiveCutoff time.Time // statuses are kept since then (RFC 6960 section 4.4.4); zero if absent
+	// NeverIssued says that a serial is revoked because nobody issued it (RFC 6960 section 4.4.8).
+	NeverIssued bool
 }
 
 // A Response is a parsed basic OCSP response (RFC 6960 section 4.2.1). Nothing in it
@@ -80,6 +85,7 @@ type Response struct {
 	Singles            []SingleResponse
 	Certificates       []*x509.Certificate // at most 8, to verify the signature with
 	Nonce              []byte              // content of the nonce's extnValue, nil for none
+	ExtendedRevoke     bool                // the responder calls serials revoked that were never issued (RFC 6960 section 4.4.8)
 }
 
 // ParseResponse reads a DER response of at most 64 KiB. An answer other than
@@ -140,6 +146,9 @@ func parseBasic(basic cryptobyte.String) (*Response, error) {
 	return &r, nil
 }
 
+// neverIssued is when a serial counts as revoked that nobody issued (RFC 6960 section 2.2).
+var neverIssued = time.Unix(0, 0).UTC()
+
 // parseData reads ResponseData.
 func (r *Response) parseData(tbs cryptobyte.String) error {
 	var data, id, list, exts cryptobyte.String
@@ -178,9 +187,15 @@ func (r *Response) parseData(tbs cryptobyte.String) error {
 			return errors.New("want an Extension")
 		case string(e.id) == oidNonce:
 			r.Nonce = e.value
+		case string(e.id) == oidExtendedRevoke:
+			r.ExtendedRevoke = true
 		case e.critical:
 			return fmt.Errorf("unknown critical extension %x, want none", e.id)
 		}
+	}
+	for i := range r.Singles {
+		s := &r.Singles[i]
+		s.NeverIssued = r.ExtendedRevoke && s.State == Revoked && s.Reason == reasonHold && s.RevokedAt.Equal(neverIssued)
 	}
 	return nil
 }
@@ -201,12 +216,28 @@ func parseSingle(list *cryptobyte.String) (SingleResponse, error) {
 	if !ok || !single.readState(status, tag) {
 		return single, errors.New("want a SingleResponse with times in whole seconds")
 	}
+	return single, single.readExtensions(exts)
+}
+
+// readExtensions reads the extensions of one status.
+func (s *SingleResponse) readExtensions(exts cryptobyte.String) error {
 	for !exts.Empty() {
-		if e, ok := readExtension(&exts); !ok || e.critical {
-			return single, errors.New("want no critical extension")
+		e, ok := readExtension(&exts)
+		switch {
+		case !ok:
+			return errors.New("want an Extension")
+		case string(e.id) == oidArchiveCutoff:
+			ok = e.value.ReadASN1GeneralizedTime(&s.ArchiveCutoff) && e.value.Empty()
+		case string(e.id) == oidInvalidityDate:
+			ok = e.value.ReadASN1GeneralizedTime(&s.Invalidity) && e.value.Empty()
+		case e.critical:
+			return errors.New("want no critical extension")
+		}
+		if !ok {
+			return fmt.Errorf("extension %x: want a time in whole seconds", e.id)
 		}
 	}
-	return single, nil
+	return nil
 }
 
 // readState reads a CertStatus of the given tag.

@@ -126,7 +126,7 @@ func TestNewSignerRefuses(t *testing.T) {
 		{"no nocheck", ocsp.SignerConfig{Issuer: ca.cert, Certificate: delegate(ca, func(c *x509.Certificate) { c.ExtraExtensions = nil }), Key: key}},
 		{"no digitalSignature", ocsp.SignerConfig{Issuer: ca.cert, Certificate: delegate(ca, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }), Key: key}},
 		{"a CA", ocsp.SignerConfig{Issuer: ca.cert, Certificate: delegate(ca, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), Key: key}},
-		{"the issuer itself", ocsp.SignerConfig{Issuer: ca.cert, Certificate: ca.cert, Key: ca.key}},
+		{"the issuer itself with another key", ocsp.SignerConfig{Issuer: ca.cert, Certificate: ca.cert, Key: key}},
 		{"an unknown critical extension", ocsp.SignerConfig{Issuer: ca.cert, Certificate: delegate(ca, func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
 		}), Key: key}},

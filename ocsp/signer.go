@@ -10,16 +10,14 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// SignerConfig is what a [Signer] is made from. All of it is needed.
+// SignerConfig is what a [Signer] is made from. Issuer, Certificate and Key are needed.
 type SignerConfig struct {
 	Issuer      *x509.Certificate // the CA whose certificates the signer answers for
-	Certificate *x509.Certificate // the delegate, issued directly by Issuer
-	Key         crypto.Signer     // the delegate's key
+	Certificate *x509.Certificate // the delegate, issued directly by Issuer; or Issuer, which then signs itself
+	Key         crypto.Signer     // that of Certificate
+	ByName      bool              // name the signer by its subject, not by its key (RFC 6960 section 4.2.1)
 }
 
 // A Signer signs answers for one issuer with a delegate's key (RFC 6960 section
@@ -29,11 +27,12 @@ type Signer struct {
 	cert      *x509.Certificate
 	key       crypto.Signer
 	algorithm SignatureAlgorithm
-	keyHash   []byte // responder id: SHA-1 of the delegate's key bits
+	id        []byte // ResponderID, DER
+	tail      []byte // what follows the signature: the delegate's certificate, DER
 }
 
-// NewSigner checks that the key is the delegate's and that every client will accept
-// the delegate: issued directly by the issuer, no CA, extended key usage OCSP
+// NewSigner checks that the key is the certificate's and that every client will accept
+// a delegate: issued directly by the issuer, no CA, extended key usage OCSP
 // signing, key usage digital signature, id-pkix-ocsp-nocheck.
 func NewSigner(cfg SignerConfig) (*Signer, error) {
 	if cfg.Issuer == nil || cfg.Certificate == nil || cfg.Key == nil {
@@ -43,8 +42,11 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 	if !ok || !public.Equal(cfg.Certificate.PublicKey) {
 		return nil, fmt.Errorf("new OCSP signer: key %T: want the key of the delegate's certificate", cfg.Key.Public())
 	}
-	if err := checkDelegate(cfg.Certificate, cfg.Issuer); err != nil {
-		return nil, fmt.Errorf("new OCSP signer: %w", err)
+	itself := cfg.Certificate.Equal(cfg.Issuer)
+	if !itself {
+		if err := checkDelegate(cfg.Certificate, cfg.Issuer); err != nil {
+			return nil, fmt.Errorf("new OCSP signer: %w", err)
+		}
 	}
 	algorithm, err := SignatureAlgorithmFor(cfg.Key.Public())
 	if err != nil {
@@ -54,13 +56,16 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new OCSP signer: %w", err)
 	}
-	return &Signer{
-		issuer:    cfg.Issuer,
-		cert:      cfg.Certificate,
-		key:       cfg.Key,
-		algorithm: algorithm,
-		keyHash:   digest(crypto.SHA1, bits),
-	}, nil
+	s := &Signer{issuer: cfg.Issuer, cert: cfg.Certificate, key: cfg.Key, algorithm: algorithm}
+	if cfg.ByName {
+		s.id = appendElement(nil, tagExplicit+1, cfg.Certificate.RawSubject)
+	} else {
+		s.id = wrap(appendElement(nil, tagOctetString, digest(crypto.SHA1, bits)), 0, tagExplicit+2)
+	}
+	if !itself {
+		s.tail = wrap(appendElement(nil, tagSequence, cfg.Certificate.Raw), 0, tagExplicit)
+	}
+	return s, nil
 }
 
 // Certificate returns the delegate's certificate.
@@ -96,90 +101,118 @@ func checkDelegate(cert, issuer *x509.Certificate) error {
 }
 
 // Sign builds and signs a response: one SingleResponse for each of singles, in order
-// and with its CertID as it is, by key, delegate embedded. nonce is the content of
+// and with its CertID as it is, the delegate embedded. nonce is the content of
 // an extnValue, nil for none. Times are written in whole seconds. Signing can
 // block for as long as the key does.
 func (s *Signer) Sign(producedAt time.Time, nonce []byte, singles ...SingleResponse) ([]byte, error) {
-	var tbs cryptobyte.Builder
-	tbs.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(explicit(2), func(b *cryptobyte.Builder) { b.AddASN1OctetString(s.keyHash) })
-		b.AddASN1GeneralizedTime(producedAt.UTC())
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			for _, single := range singles {
-				single.add(b)
-			}
-		})
-		if nonce != nil {
-			addNonce(b, explicit(1), nonce)
+	der, _, err := s.sign(producedAt, nonce, singles)
+	return der, err
+}
+
+// sign is Sign that returns the bare signature too.
+func (s *Signer) sign(producedAt time.Time, nonce []byte, singles []SingleResponse) (der, signature []byte, err error) {
+	var room [1024]byte
+	data, err := s.appendData(room[:0], producedAt, nonce, singles)
+	if err != nil {
+		return nil, nil, fmt.Errorf("building OCSP response: %w", err)
+	}
+	signature, err = s.algorithm.Sign(s.key, data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("signing OCSP response: %w", err)
+	}
+	return s.assemble(data, signature), signature, nil
+}
+
+// maxData bounds ResponseData: 32 statuses with all they can say are far below.
+const maxData = 32 << 10
+
+// appendData appends ResponseData.
+func (s *Signer) appendData(dst []byte, producedAt time.Time, nonce []byte, singles []SingleResponse) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, s.id...)
+	dst = appendTime(dst, producedAt)
+	list, never := len(dst), false
+	var err error
+	for i := range singles {
+		if dst, err = singles[i].append(dst); err != nil {
+			return nil, err
 		}
-	})
-	data, err := tbs.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("building OCSP response: %w", err)
+		never = never || singles[i].NeverIssued
 	}
-	signature, err := s.algorithm.Sign(s.key, data)
-	if err != nil {
-		return nil, fmt.Errorf("signing OCSP response: %w", err)
+	dst = wrap(dst, list, tagSequence)
+	if exts := len(dst); nonce != nil || never {
+		if nonce != nil {
+			dst = appendExtension(dst, oidNonce, nonce)
+		}
+		if never {
+			dst = appendExtension(dst, oidExtendedRevoke, derNull)
+		}
+		dst = wrap(wrap(dst, exts, tagSequence), exts, tagExplicit+1)
 	}
-	return s.assemble(data, signature)
+	if n := len(dst) - start; n > maxData {
+		return nil, fmt.Errorf("statuses of %d octets: want at most %d", n, maxData)
+	}
+	return wrap(dst, start, tagSequence), nil
 }
 
 // assemble wraps signed ResponseData into an OCSPResponse.
-func (s *Signer) assemble(data, signature []byte) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1Enum(int64(Successful))
-		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				addOID(b, oidBasic)
-				b.AddASN1(asn1.OCTET_STRING, func(b *cryptobyte.Builder) {
-					b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-						b.AddBytes(data)
-						b.AddBytes(s.algorithm.DER)
-						b.AddASN1BitString(signature)
-						b.AddASN1(explicit(0), func(b *cryptobyte.Builder) {
-							b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(s.cert.Raw) })
-						})
-					})
-				})
-			})
-		})
-	})
-	return b.Bytes()
+func (s *Signer) assemble(data, signature []byte) []byte {
+	der := make([]byte, 0, len(data)+len(s.algorithm.DER)+len(signature)+len(s.tail)+64)
+	der = append(der, tagEnum, 1, byte(Successful))
+	wrapped := len(der)
+	der = appendElement(der, tagOID, []byte(oidBasic))
+	basic := len(der)
+	der = append(append(der, data...), s.algorithm.DER...)
+	bits := len(der)
+	der = wrap(append(append(der, 0), signature...), bits, tagBitString) // no unused bits
+	der = append(der, s.tail...)
+	der = wrap(wrap(der, basic, tagSequence), basic, tagOctetString)
+	der = wrap(wrap(der, wrapped, tagSequence), wrapped, tagExplicit)
+	return wrap(der, 0, tagSequence)
 }
 
-// add appends s. It sets an error on b for what no answer may say.
-func (s SingleResponse) add(b *cryptobyte.Builder) {
+var derNull = []byte{5, 0}
+
+// append appends s as DER. It refuses what no answer may say.
+func (s *SingleResponse) append(dst []byte) ([]byte, error) {
 	if !s.NextUpdate.After(s.ThisUpdate) {
-		b.SetError(fmt.Errorf("nextUpdate %v: want a time after thisUpdate %v", s.NextUpdate, s.ThisUpdate))
-		return
+		return nil, fmt.Errorf("nextUpdate %v: want a time after thisUpdate %v", s.NextUpdate, s.ThisUpdate)
 	}
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(s.CertID.Raw)
-		switch s.State {
-		case Good:
-			b.AddASN1(asn1.Tag(0).ContextSpecific(), func(*cryptobyte.Builder) {})
-		case Unknown:
-			b.AddASN1(asn1.Tag(2).ContextSpecific(), func(*cryptobyte.Builder) {})
-		case Revoked:
-			if err := checkReason(s.Reason); err != nil {
-				b.SetError(err)
-				return
-			}
-			if s.RevokedAt.IsZero() {
-				b.SetError(errors.New("revoked without a time: want one"))
-				return
-			}
-			b.AddASN1(explicit(1), func(b *cryptobyte.Builder) {
-				b.AddASN1GeneralizedTime(s.RevokedAt.UTC())
-				if s.Reason != 0 {
-					b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1Enum(int64(s.Reason)) })
-				}
-			})
-		default:
-			b.SetError(fmt.Errorf("%v: want good, revoked or unknown", s.State))
+	start := len(dst)
+	dst = append(dst, s.CertID.Raw...)
+	switch s.State {
+	case Good:
+		dst = append(dst, tagImplicit, 0)
+	case Unknown:
+		dst = append(dst, tagImplicit+2, 0)
+	case Revoked:
+		if err := checkReason(s.Reason); err != nil {
+			return nil, err
 		}
-		b.AddASN1GeneralizedTime(s.ThisUpdate.UTC())
-		b.AddASN1(explicit(0), func(b *cryptobyte.Builder) { b.AddASN1GeneralizedTime(s.NextUpdate.UTC()) })
-	})
+		if s.RevokedAt.IsZero() {
+			return nil, errors.New("revoked without a time: want one")
+		}
+		info := len(dst)
+		dst = appendTime(dst, s.RevokedAt)
+		if s.Reason != 0 {
+			dst = append(dst, tagExplicit, 3, tagEnum, 1, byte(s.Reason))
+		}
+		dst = wrap(dst, info, tagExplicit+1)
+	default:
+		return nil, fmt.Errorf("%v: want good, revoked or unknown", s.State)
+	}
+	dst = appendTime(dst, s.ThisUpdate)
+	next := len(dst)
+	dst = wrap(appendTime(dst, s.NextUpdate), next, tagExplicit)
+	if exts := len(dst); !s.ArchiveCutoff.IsZero() || !s.Invalidity.IsZero() {
+		var value [17]byte
+		if !s.ArchiveCutoff.IsZero() {
+			dst = appendExtension(dst, oidArchiveCutoff, appendTime(value[:0], s.ArchiveCutoff))
+		}
+		if !s.Invalidity.IsZero() {
+			dst = appendExtension(dst, oidInvalidityDate, appendTime(value[:0], s.Invalidity))
+		}
+		dst = wrap(wrap(dst, exts, tagSequence), exts, tagExplicit+1)
+	}
+	return wrap(dst, start, tagSequence), nil
 }

@@ -51,6 +51,8 @@ type Status struct {
 	Reason    int       // reason code of RFC 5280, when revoked
 	RevokedAt time.Time // when revoked
 	Since     time.Time // when this status began, zero if not known
+
+	Invalidity time.Time // since when the key is suspected, when revoked; zero if not known
 }
 
 // A Source is where a responder learns a status.

@@ -47,77 +47,90 @@ type Request struct {
 // name, a signature and unknown extensions, and refuses unknown critical ones. Errors
 // wrap [ErrMalformed].
 func ParseRequest(der []byte) (Request, error) {
-	if len(der) > maxRequest {
-		return Request{}, fmt.Errorf("%w: %d bytes, want at most %d", ErrMalformed, len(der), maxRequest)
-	}
-	in := cryptobyte.String(der)
-	var outer, tbs, list, exts cryptobyte.String
-	ok := in.ReadASN1(&outer, asn1.SEQUENCE) && in.Empty() &&
-		outer.ReadASN1(&tbs, asn1.SEQUENCE) &&
-		outer.SkipOptionalASN1(explicit(0)) && outer.Empty() &&
-		skipVersion1(&tbs) &&
-		tbs.SkipOptionalASN1(explicit(1)) &&
-		tbs.ReadASN1(&list, asn1.SEQUENCE) &&
-		readExtensions(&tbs, explicit(2), &exts) && tbs.Empty()
-	if !ok {
-		return Request{}, fmt.Errorf("%w: want the DER of one OCSPRequest, version 1", ErrMalformed)
-	}
-	ids, err := parseRequestList(list)
-	if err != nil {
-		return Request{}, err
-	}
-	nonce, err := parseRequestExtensions(exts)
-	if err != nil {
-		return Request{}, err
-	}
-	return Request{CertIDs: ids, Nonce: nonce}, nil
+	var r Request
+	return r, r.Parse(der)
 }
 
-func parseRequestList(list cryptobyte.String) ([]CertID, error) {
-	ids := make([]CertID, 0, 1)
-	for !list.Empty() {
-		var one, exts cryptobyte.String
-		var id CertID
-		ok := list.ReadASN1(&one, asn1.SEQUENCE) && readCertID(&one, &id) &&
-			readExtensions(&one, explicit(0), &exts) && one.Empty()
-		if !ok {
-			return nil, fmt.Errorf("%w: certificate %d: want a CertID", ErrMalformed, len(ids)+1)
+// Parse is [ParseRequest] into a request that may have been used before; it keeps the room of its CertIDs.
+func (r *Request) Parse(der []byte) error {
+	r.CertIDs, r.Nonce = r.CertIDs[:0], nil
+	if len(der) > maxRequest {
+		return fmt.Errorf("%w: %d bytes, want at most %d", ErrMalformed, len(der), maxRequest)
+	}
+	outer, rest, ok := take(der, tagSequence)
+	ok = ok && len(rest) == 0
+	tbs, signature, is := take(outer, tagSequence)
+	_, rest = takeOptional(signature, tagExplicit)
+	ok = ok && is && len(rest) == 0
+	version, tbs := takeOptional(tbs, tagExplicit)
+	ok = ok && (version == nil || string(version) == "\x02\x01\x00")
+	_, tbs = takeOptional(tbs, tagExplicit+1)
+	list, tbs, is := take(tbs, tagSequence)
+	ok = ok && is
+	exts, tbs := takeOptional(tbs, tagExplicit+2)
+	ok = ok && len(tbs) == 0
+	if exts != nil {
+		exts, rest, is = take(exts, tagSequence)
+		ok = ok && is && len(rest) == 0
+	}
+	if !ok {
+		return fmt.Errorf("%w: want the DER of one OCSPRequest, version 1", ErrMalformed)
+	}
+	if err := r.parseList(list); err != nil {
+		return err
+	}
+	return r.parseExtensions(exts)
+}
+
+func (r *Request) parseList(list []byte) error {
+	for len(list) > 0 {
+		number := len(r.CertIDs) + 1
+		if number > maxCertIDs {
+			return fmt.Errorf("%w: want at most %d certificates", ErrMalformed, maxCertIDs)
 		}
-		for !exts.Empty() {
-			if e, ok := readExtension(&exts); !ok || e.critical {
-				return nil, fmt.Errorf("%w: certificate %d: want no critical extension", ErrMalformed, len(ids)+1)
+		one, rest, ok := take(list, tagSequence)
+		list = rest
+		r.CertIDs = append(r.CertIDs, CertID{})
+		one, is := takeCertID(one, &r.CertIDs[number-1])
+		exts, one := takeOptional(one, tagExplicit)
+		if exts != nil {
+			exts, rest, ok = take(exts, tagSequence)
+			ok = ok && len(rest) == 0
+		}
+		if !ok || !is || len(one) > 0 {
+			return fmt.Errorf("%w: certificate %d: want a CertID", ErrMalformed, number)
+		}
+		for in := cryptobyte.String(exts); !in.Empty(); {
+			if e, ok := readExtension(&in); !ok || e.critical {
+				return fmt.Errorf("%w: certificate %d: want no critical extension", ErrMalformed, number)
 			}
 		}
-		if len(ids) == maxCertIDs {
-			return nil, fmt.Errorf("%w: want at most %d certificates", ErrMalformed, maxCertIDs)
-		}
-		ids = append(ids, id)
 	}
-	if len(ids) == 0 {
-		return nil, fmt.Errorf("%w: no certificate is asked about, want 1 to %d", ErrMalformed, maxCertIDs)
+	if len(r.CertIDs) == 0 {
+		return fmt.Errorf("%w: no certificate is asked about, want 1 to %d", ErrMalformed, maxCertIDs)
 	}
-	return ids, nil
+	return nil
 }
 
-func parseRequestExtensions(exts cryptobyte.String) (nonce []byte, err error) {
+func (r *Request) parseExtensions(exts cryptobyte.String) error {
 	for !exts.Empty() {
 		e, ok := readExtension(&exts)
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("%w: want an Extension", ErrMalformed)
+			return fmt.Errorf("%w: want an Extension", ErrMalformed)
 		case string(e.id) != oidNonce && e.critical:
-			return nil, fmt.Errorf("%w: unknown critical extension %x, want none", ErrMalformed, e.id)
+			return fmt.Errorf("%w: unknown critical extension %x, want none", ErrMalformed, e.id)
 		case string(e.id) != oidNonce:
 			continue
-		case nonce != nil:
-			return nil, fmt.Errorf("%w: two nonces, want one", ErrMalformed)
+		case r.Nonce != nil:
+			return fmt.Errorf("%w: two nonces, want one", ErrMalformed)
 		}
 		if n := len(unwrapNonce(e.value)); n < 1 || n > maxNonce {
-			return nil, fmt.Errorf("%w: nonce of %d octets, want 1 to %d", ErrMalformed, n, maxNonce)
+			return fmt.Errorf("%w: nonce of %d octets, want 1 to %d", ErrMalformed, n, maxNonce)
 		}
-		nonce = e.value
+		r.Nonce = e.value
 	}
-	return nonce, nil
+	return nil
 }
 
 // unwrapNonce returns the octets of a nonce from its extnValue. Older clients
@@ -131,19 +144,33 @@ func unwrapNonce(value cryptobyte.String) []byte {
 }
 
 func readCertID(s *cryptobyte.String, id *CertID) bool {
-	var element, body, algorithm, oid, name, key cryptobyte.String
-	ok := s.ReadASN1Element(&element, asn1.SEQUENCE)
-	id.Raw = element
-	ok = ok && element.ReadASN1(&body, asn1.SEQUENCE) &&
-		body.ReadASN1(&algorithm, asn1.SEQUENCE) &&
-		algorithm.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) &&
-		body.ReadASN1(&name, asn1.OCTET_STRING) &&
-		body.ReadASN1(&key, asn1.OCTET_STRING) &&
-		readMagnitude(&body, &id.Serial) && body.Empty()
+	rest, ok := takeCertID(*s, id)
+	*s = rest
+	return ok
+}
+
+// takeCertID takes a CertID off the front.
+func takeCertID(der []byte, id *CertID) (rest []byte, ok bool) {
+	body, rest, ok := take(der, tagSequence)
 	if !ok {
-		return false
+		return der, false
 	}
-	id.IssuerNameHash, id.IssuerKeyHash, id.bare = name, key, algorithm.Empty()
+	id.Raw = der[:len(der)-len(rest)]
+	algorithm, body, is := take(body, tagSequence)
+	oid, parameters, ok := take(algorithm, tagOID)
+	ok = ok && is
+	id.IssuerNameHash, body, is = take(body, tagOctetString)
+	ok = ok && is
+	id.IssuerKeyHash, body, is = take(body, tagOctetString)
+	ok = ok && is
+	serial, body, is := take(body, tagInteger)
+	if !ok || !is || len(body) > 0 || !minimal(serial) {
+		return rest, false
+	}
+	id.Serial, id.bare, id.Hash = serial, len(parameters) == 0, 0
+	if serial[0] == 0 {
+		id.Serial = serial[1:]
+	}
 	switch string(oid) {
 	case oidSHA1:
 		id.Hash = crypto.SHA1
@@ -154,9 +181,9 @@ func readCertID(s *cryptobyte.String, id *CertID) bool {
 	case oidSHA512:
 		id.Hash = crypto.SHA512
 	default:
-		return true // parameters of an unknown algorithm are its own
+		return rest, true // parameters of an unknown algorithm are its own
 	}
-	return id.bare || string(algorithm) == "\x05\x00"
+	return rest, id.bare || string(parameters) == "\x05\x00"
 }
 
 // hashOID returns the object identifier of a CertID hash.

@@ -264,12 +264,11 @@ func (c *CSR) readRequest(req *x509.CertificateRequest) Violations {
 	var vs Violations
 	if spki, err := x509.MarshalPKIXPublicKey(req.PublicKey); err != nil || !bytes.Equal(spki, c.RawSPKI) {
 		vs = append(vs, csrViolation("csr-form", "public key", "not in its one encoding", "a SubjectPublicKeyInfo as in RFC 5280 section 4.1.2.7"))
-	}
-	if err := anyKey.Check(req.PublicKey); err != nil {
+	} else if err := anyKey.Check(req.PublicKey); err != nil {
 		vs = append(vs, ViolationsOf(err)...)
 	}
 	if !slices.Contains(signatureAlgorithms, req.SignatureAlgorithm) {
-		vs = append(vs, csrViolation("csr-signature-algorithm", "signature algorithm", req.SignatureAlgorithm.String(), "RSA or ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519"))
+		vs = append(vs, csrViolation("csr-signature-algorithm", "signature algorithm", algorithmName(req.SignatureAlgorithm), "RSA or ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519"))
 	}
 	for _, attribute := range req.Subject.Names {
 		text, ok := attribute.Value.(string)
@@ -279,4 +278,11 @@ func (c *CSR) readRequest(req *x509.CertificateRequest) Violations {
 		}
 	}
 	return vs
+}
+
+func algorithmName(a x509.SignatureAlgorithm) string {
+	if a == x509.UnknownSignatureAlgorithm {
+		return "one that is not known"
+	}
+	return a.String()
 }

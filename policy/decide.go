@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -18,61 +17,67 @@ type Request struct {
 	Network    string
 	Party      Party // as registered; zero for a profile of OCSP signers
 	Profile    *Profile
-	CSR        *CSR              // from ParseCSR
-	IssuerName string            // the CA that would sign, one of CAs
-	Issuer     *x509.Certificate // its certificate
-	NotBefore  time.Time         // zero: as early as the profile allows
-	NotAfter   time.Time         // zero: as late as the profile and the issuer allow
-	Requester  string            // on whose word: an identity URI, "token:ID", "local"
-	Protocol   string            // how it was asked: "token", "renew", "local"
+	CSR        *CSR                // from ParseCSR; nil only if Before says why
+	Before     Violations          // what was found wrong before Decide was asked; it is part of the answer
+	IssuerName string              // the CA that would sign, one of CAs
+	Issuer     *x509.Certificate   // its certificate
+	Above      []*x509.Certificate // the CAs above it, up to the root
+	NotBefore  time.Time           // zero: as early as the profile allows
+	NotAfter   time.Time           // zero: as late as the profile and the issuer allow
+	Requester  string              // on whose word: an identity URI, "token:ID", "local"
+	Protocol   string              // how it was asked, one of Protocols
+	Approved   bool                // as many approvers as the profile wants have approved exactly this request
 	Now        time.Time
 }
 
 // A Decision is everything that a certificate will say, but for its serial
 // number, the issuer's name and key id and the status URLs.
 type Decision struct {
-	Network     string
-	Profile     string
-	IssuerName  string
-	Identity    Identity           // zero for OCSP signers
-	Subject     pkix.RDNSequence   // O=<legal name>, OU=<role>, CN=<party>; OCSP signers: O=<network>, CN=<issuer> OCSP signer
-	URIs        []*url.URL         // the identity, alone
-	DNSNames    []string           // within the party's
-	Addresses   []netip.Addr       // within the party's; IPv4 is never mapped into IPv6
-	KeyUsage    x509.KeyUsage      //
-	ExtKeyUsage []x509.ExtKeyUsage //
-	NotBefore   time.Time          // whole seconds, UTC
-	NotAfter    time.Time          // the last valid second, UTC
-	PublicKey   crypto.PublicKey   //
-	RawSPKI     []byte             // the SubjectPublicKeyInfo as it was sent
-	OCSPNoCheck bool               // add id-pkix-ocsp-nocheck (RFC 6960 section 4.2.2.2.1)
-	StatusURLs  bool               // add authorityInfoAccess and cRLDistributionPoints
+	Network            string
+	Profile            string
+	IssuerName         string
+	Identity           Identity                // zero for OCSP signers
+	Subject            pkix.RDNSequence        // O=<legal name>, OU=<role>, CN=<party>; OCSP signers: O=<network>, CN=<issuer> OCSP signer
+	URIs               []*url.URL              // the identity, alone
+	DNSNames           []string                // within the party's
+	Addresses          []netip.Addr            // within the party's; IPv4 is never mapped into IPv6
+	KeyUsage           x509.KeyUsage           //
+	ExtKeyUsage        []x509.ExtKeyUsage      //
+	UnknownExtKeyUsage []asn1.ObjectIdentifier // those that crypto/x509 has no name for
+	Policies           []x509.OID              // certificatePolicies
+	Extensions         []pkix.Extension        // granted from the request, not critical
+	NotBefore          time.Time               // whole seconds, UTC
+	NotAfter           time.Time               // the last valid second, UTC
+	PublicKey          crypto.PublicKey        //
+	RawSPKI            []byte                  // the SubjectPublicKeyInfo as it was sent
+	OCSPNoCheck        bool                    // add id-pkix-ocsp-nocheck (RFC 6960 section 4.2.2.2.1)
+	StatusURLs         bool                    // add authorityInfoAccess and cRLDistributionPoints
 }
 
 // Decide applies every rule to the request. The error is [Violations]: all
-// that is wrong with it, not only the first.
+// that is wrong with it, not only the first. Without a CSR what can be said without one is said.
 func Decide(req Request) (*Decision, error) {
 	if missing := incomplete(req); missing != "" {
-		return nil, Violations{{Rule: "request", Field: "request", Got: "without " + missing, Want: "profile, parsed CSR, issuing CA and time"}}
+		return nil, append(req.Before[:len(req.Before):len(req.Before)],
+			&Violation{Rule: "request", Field: "request", Got: "without " + missing, Want: "profile, parsed CSR, issuing CA, those above it, and time"})
 	}
-	d := &decider{req: req, out: Decision{
+	d := &decider{req: req, broken: req.Before[:len(req.Before):len(req.Before)], out: Decision{
 		Network: req.Network, Profile: req.Profile.Name(), IssuerName: req.IssuerName,
 		KeyUsage: req.Profile.keyUsage, ExtKeyUsage: slices.Clone(req.Profile.extKeyUsage),
-		PublicKey: req.CSR.PublicKey, RawSPKI: req.CSR.RawSPKI,
+		UnknownExtKeyUsage: slices.Clone(req.Profile.unknownEKU), Policies: slices.Clone(req.Profile.policies),
 		OCSPNoCheck: req.Profile.OCSPSigner(), StatusURLs: !req.Profile.OCSPSigner(),
 	}}
-	if req.Profile.OCSPSigner() {
-		d.ocspSigner()
-	} else {
-		d.party()
-	}
+	d.conduct()
+	d.subject()
 	d.issuer()
-	if err := req.Profile.keys.checkKind(req.CSR.PublicKey); err != nil {
-		d.broken = append(d.broken, ViolationsOf(err)...)
+	if req.CSR != nil {
+		d.csr()
 	}
-	d.names()
-	d.extensions()
+	d.constraints()
 	d.window()
+	if req.CSR != nil {
+		d.rules()
+	}
 	if len(d.broken) > 0 {
 		return nil, d.broken
 	}
@@ -83,10 +88,10 @@ func incomplete(req Request) string {
 	switch {
 	case req.Profile == nil:
 		return "a profile"
-	case req.CSR == nil || !req.CSR.verified:
+	case req.CSR == nil && len(req.Before) == 0 || req.CSR != nil && !req.CSR.verified:
 		return "a CSR that ParseCSR accepted"
-	case req.Issuer == nil:
-		return "an issuing CA"
+	case req.Issuer == nil || len(req.Above) == 0 || slices.Contains(req.Above, nil):
+		return "an issuing CA and those above it"
 	case req.Now.IsZero():
 		return "the time"
 	}
@@ -102,6 +107,39 @@ type decider struct {
 
 func (d *decider) refuse(rule, field, got, want string) {
 	d.broken = append(d.broken, &Violation{Rule: rule, Field: field, Got: got, Want: want})
+}
+
+// csr judges what the request itself asks for.
+func (d *decider) csr() {
+	csr := d.req.CSR
+	d.out.PublicKey, d.out.RawSPKI = csr.PublicKey, csr.RawSPKI
+	if err := d.req.Profile.keys.checkKind(csr.PublicKey); err != nil {
+		d.broken = append(d.broken, ViolationsOf(err)...)
+	}
+	d.names()
+	d.extensions()
+}
+
+// rules asks the profile's own rules, each of them.
+func (d *decider) rules() {
+	c := &Case{Request: &d.req, Decision: &d.out}
+	for _, rule := range d.req.Profile.rules {
+		if v := rule(c); v != nil {
+			d.broken = append(d.broken, v)
+		}
+	}
+}
+
+// subject writes subject and URI.
+func (d *decider) subject() {
+	switch {
+	case d.req.Profile.Issuer():
+		d.refuse("leaf-ca", "profile", quote(d.out.Profile)+", for issuing CAs", "a profile for parties; only a ceremony makes a CA")
+	case d.req.Profile.OCSPSigner():
+		d.ocspSigner()
+	default:
+		d.party()
+	}
 }
 
 // party writes subject and URI from the registry.
@@ -145,77 +183,4 @@ func subject(organization, unit, name string) pkix.RDNSequence {
 		}
 	}
 	return seq
-}
-
-// issuer checks that the CA that would sign is the one that serves the role.
-func (d *decider) issuer() {
-	issuer, role := d.req.Issuer, d.req.Profile.Role()
-	want := []string{role.CA()}
-	if d.req.Profile.OCSPSigner() {
-		want = CAs()
-	}
-	if !slices.Contains(want, d.req.IssuerName) {
-		d.refuse("issuer-role", "issuing CA", quote(d.req.IssuerName), strings.Join(want, ", "))
-	}
-	if !issuer.IsCA || issuer.KeyUsage&x509.KeyUsageCertSign == 0 {
-		d.refuse("issuer-ca", "issuing CA", "not a CA that signs certificates", "one with CA:TRUE and keyCertSign")
-	}
-	host := role.Host(d.req.Network)
-	if permitted := issuer.PermittedURIDomains; role != "" && len(permitted) > 0 && !slices.Contains(permitted, host) {
-		d.refuse("issuer-role", "URI constraint of the issuing CA", quote(strings.Join(permitted, ", ")), "one that lists "+host)
-	}
-}
-
-// names grants the SANs that were asked for and that the registry knows.
-func (d *decider) names() {
-	csr, party := d.req.CSR, d.req.Party
-	for _, email := range csr.Emails {
-		d.refuse("san-email", "csr: e-mail address", quote(email), "no e-mail address")
-	}
-	for _, u := range csr.URIs {
-		if want := d.out.Identity.String(); len(d.out.URIs) == 0 || u.String() != want {
-			d.refuse("san-uri", "csr: URI", quote(u.String()), "no URI, or the party's own "+want)
-		}
-	}
-	dns, addrs := csr.DNSNames, csr.Addresses
-	if !d.req.Profile.Server() {
-		if n := len(dns) + len(addrs); n > 0 {
-			d.refuse("san-server", "csr: subjectAltName", "with DNS names or addresses", "none, profile "+d.out.Profile+" is not for servers")
-		}
-		return
-	}
-	if len(dns)+len(addrs) == 0 {
-		dns, addrs = party.DNSNames, party.Addresses
-	}
-	known := unmapped(party.Addresses)
-	for _, name := range dns {
-		if !slices.Contains(party.DNSNames, name) {
-			d.refuse("san-dns", "csr: DNS name", quote(name), "a name of the party: "+list(party.DNSNames))
-		}
-	}
-	for _, addr := range unmapped(addrs) {
-		if !slices.Contains(known, addr) {
-			d.refuse("san-address", "csr: address", addr.String(), "an address of the party: "+list(known))
-		}
-	}
-	d.out.DNSNames, d.out.Addresses = unique(dns), unique(unmapped(addrs))
-}
-
-func unmapped(addrs []netip.Addr) []netip.Addr {
-	out := make([]netip.Addr, len(addrs))
-	for i, addr := range addrs {
-		out[i] = addr.Unmap()
-	}
-	return out
-}
-
-// unique returns a copy without repetitions, in the order of first appearance.
-func unique[T comparable](items []T) []T {
-	var out []T
-	for _, item := range items {
-		if !slices.Contains(out, item) {
-			out = append(out, item)
-		}
-	}
-	return out
 }

@@ -47,7 +47,7 @@ func goodRequest(t testing.TB, p pki, role policy.Role, name string) policy.Requ
 	}
 	return policy.Request{
 		Network: network, Party: party, Profile: profile(t, name), CSR: parsed(t, x509.CertificateRequest{}),
-		IssuerName: role.CA(), Issuer: p.cas[role.CA()].cert, Now: now, Requester: "local", Protocol: "local",
+		IssuerName: role.CA(), Issuer: p.cas[role.CA()].cert, Above: []*x509.Certificate{p.root.cert}, Now: now, Requester: "local", Protocol: "local",
 	}
 }
 
@@ -190,7 +190,7 @@ func TestDecideRefuses(t *testing.T) {
 		}, []string{"profile-role"}},
 		{"the name of another CA", func(r *policy.Request) { r.IssuerName = policy.BankCA }, []string{"issuer-role"}},
 		{"the certificate of another CA", func(r *policy.Request) { r.Issuer = p.cas[policy.BankCA].cert }, []string{"issuer-role"}},
-		{"a leaf as issuer", func(r *policy.Request) { r.Issuer = p.leaf(t, policy.MerchantCA, nil)[0] }, []string{"issuer-ca"}},
+		{"a leaf as issuer", func(r *policy.Request) { r.Issuer = p.leaf(t, policy.MerchantCA, nil)[0] }, []string{"issuer-role", "issuer-ca", "issuer-path"}},
 		{"a CA that signs no certificates", func(r *policy.Request) {
 			r.Issuer.KeyUsage = x509.KeyUsageCRLSign
 		}, []string{"issuer-ca"}},
@@ -253,7 +253,7 @@ func TestDecideForOCSPSigners(t *testing.T) {
 	for _, name := range policy.CAs() {
 		req := policy.Request{
 			Network: network, Profile: profile(t, "ocsp-signer"), CSR: parsed(t, x509.CertificateRequest{}),
-			IssuerName: name, Issuer: p.cas[name].cert, Now: now,
+			IssuerName: name, Issuer: p.cas[name].cert, Above: []*x509.Certificate{p.root.cert}, Now: now,
 		}
 		d, err := policy.Decide(req)
 		if err != nil {

@@ -14,6 +14,9 @@
 // A relying party calls [Trust.Identify]: the one check that turns a presented
 // chain into an [Identity].
 //
+// [Approval.Tally] says what the votes on a request come to, [SignVote] and [VerifyVote] make and check
+// them; [NewEndpoints] says who may call what.
+//
 // # What is guaranteed
 //
 //   - Subject, OU and URI of a certificate are written from the registry. A
@@ -33,5 +36,5 @@
 //
 // PKCS #10 requests as in RFC 2986; names and extensions as in RFC 5280
 // sections 4.1.2 and 4.2.1; OCSP signers as in RFC 6960 section 4.2.2.2;
-// identities have the form of SPIFFE ids, with the role as trust domain.
+// identities have the form of SPIFFE ids, with the role as trust domain; votes are JWS (RFC 7515, RFC 7518).
 package policy

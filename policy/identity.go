@@ -159,6 +159,7 @@ func CheckNetworkName(name string) error {
 var (
 	oidSubjectAltName   = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidSubjectKeyID     = asn1.ObjectIdentifier{2, 5, 29, 14}
+	oidNameConstraints  = asn1.ObjectIdentifier{2, 5, 29, 30}
 	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
 	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
 	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}

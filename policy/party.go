@@ -27,6 +27,7 @@ type Party struct {
 	Name      string       `json:"name"`                // legal name, the O of the subject
 	DNSNames  []string     `json:"dns,omitempty"`       // DNS names its servers may carry
 	Addresses []netip.Addr `json:"addresses,omitempty"` // IP addresses its servers may carry
+	Bank      string       `json:"bank,omitempty"`      // of a consumer: id of the bank that approves its enrollment
 	State     State        `json:"state"`               // active, suspended, closed
 	Created   time.Time    `json:"created"`             // when it was registered, UTC
 }
@@ -62,8 +63,16 @@ func (p Party) violations(network string) Violations {
 			Rule: "party-state", Field: "party state", Got: quote(string(p.State)), Want: "active, suspended or closed",
 		})
 	}
+	if p.Bank != "" && (p.Role != Consumer || partyIDFault(p.Bank, false) != "") {
+		vs = append(vs, &Violation{
+			Rule: "party-bank", Field: "bank", Got: quote(p.Bank) + " of a " + string(p.Role), Want: "the id of a bank, and of consumers alone",
+		})
+	}
 	return append(vs, p.serverNames(network)...)
 }
+
+// Banker says whether parties of the role hold accounts of consumers, and so may approve their enrollment.
+func (r Role) Banker() bool { return r == IssuingBank || r == Wallet }
 
 // nameFits says whether a legal name can be the O of a subject, of at most 64
 // characters (RFC 5280 appendix A.1).

@@ -49,7 +49,7 @@ func TestDefaultProfiles(t *testing.T) {
 			t.Errorf("%s-encryption: got %+v", name, cfg)
 		}
 	}
-	if want := len(policy.Roles()) + 6; len(names) != want {
+	if want := len(policy.Roles()) + 7; len(names) != want {
 		t.Errorf("got %d profiles, want %d", len(names), want)
 	}
 }
@@ -84,11 +84,11 @@ func TestNewProfileRefuses(t *testing.T) {
 		{"a slash in the name", func(c *policy.ProfileConfig) { c.Name = "a/b" }, "name: want"},
 		{"no role", func(c *policy.ProfileConfig) { c.Role = "" }, `role "": want a known role`},
 		{"an unknown role", func(c *policy.ProfileConfig) { c.Role = "thief" }, `role "thief"`},
-		{"an OCSP signer with a role", func(c *policy.ProfileConfig) { c.ExtKeyUsage = []string{"OCSPSigning"} }, "OCSP signers belong to the CA"},
+		{"an OCSP signer with a role", func(c *policy.ProfileConfig) { c.ExtKeyUsage = []string{"OCSPSigning"} }, "OCSP signers and issuing CAs belong to the CA"},
 		{"OCSPSigning beside another usage", func(c *policy.ProfileConfig) {
 			c.Role, c.ExtKeyUsage = "", []string{"OCSPSigning", "clientAuth"}
 		}, "want it alone"},
-		{"a consumer's server", func(c *policy.ProfileConfig) { c.Role = policy.Consumer }, "consumers run no servers"},
+		{"a consumer's server", func(c *policy.ProfileConfig) { c.Role = policy.Consumer }, "a consumer runs no servers"},
 		{"no key usage", func(c *policy.ProfileConfig) { c.KeyUsage = "" }, `key_usage ""`},
 		{"13 keyCertSign", func(c *policy.ProfileConfig) { c.KeyUsage = "keyCertSign" }, `key_usage "keyCertSign"`},
 		{"keyAgreement in TLS", func(c *policy.ProfileConfig) { c.KeyUsage = "keyAgreement" }, "want none with keyAgreement"},

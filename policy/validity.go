@@ -56,17 +56,14 @@ func (d *Duration) UnmarshalText(text []byte) error {
 }
 
 // window chooses the validity: what is asked for where the profile and the
-// issuer allow it, else as much as they allow. Both ends are part of it
+// issuers allow it, else as much as they allow. Both ends are part of it
 // (RFC 5280 section 4.1.2.5), hence the second that is taken off.
 func (d *decider) window() {
-	p, issuer, now := d.req.Profile, d.req.Issuer, d.req.Now
-	if now.Before(issuer.NotBefore) || now.After(issuer.NotAfter) {
-		d.refuse("issuer-validity", "issuing CA", "valid from "+stamp(issuer.NotBefore)+" until "+stamp(issuer.NotAfter),
-			"one that is valid now, at "+stamp(now))
-	}
+	p, now := d.req.Profile, d.req.Now
+	from, until := d.issuerTime()
 	earliest := wholeSecond(now.Add(-time.Duration(p.cfg.Backdate)))
-	if earliest.Before(issuer.NotBefore) {
-		earliest = wholeSecond(issuer.NotBefore)
+	if earliest.Before(from) {
+		earliest = wholeSecond(from)
 	}
 	notBefore := earliest
 	if !d.req.NotBefore.IsZero() {
@@ -77,8 +74,8 @@ func (d *decider) window() {
 		d.refuse("not-before", "notBefore", stamp(notBefore), "from "+stamp(earliest)+" to "+stamp(latest))
 	}
 	last := notBefore.Add(time.Duration(p.cfg.Validity) - time.Second)
-	if last.After(issuer.NotAfter) {
-		last = wholeSecond(issuer.NotAfter)
+	if last.After(until) {
+		last = wholeSecond(until)
 	}
 	notAfter := last
 	if !d.req.NotAfter.IsZero() {

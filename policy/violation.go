@@ -8,10 +8,10 @@ import (
 // A Violation is one refusal: the rule that was broken, where, what was found
 // and what would have been right. It is made to be shown to the requester.
 type Violation struct {
-	Rule  string // stable name, lower case with hyphens: "key-size"
-	Field string // what the rule looked at: "csr.publicKey"
-	Got   string // what was found there
-	Want  string // what would be accepted
+	Rule  string `json:"rule"`  // stable name, lower case with hyphens: "key-size"
+	Field string `json:"field"` // what the rule looked at: "csr.publicKey"
+	Got   string `json:"got"`   // what was found there
+	Want  string `json:"want"`  // what would be accepted
 }
 
 // Error renders the violation on one line: `key-size: csr.publicKey is RSA-1024, want RSA-3072 or P-256`.

@@ -60,7 +60,7 @@ func (l *Log) Append(tx Tx, events ...Event) (first uint64, err error) {
 		return 0, fmt.Errorf("reading the size of the audit log: %w", err)
 	}
 	for i, event := range events {
-		leaf, err := json.Marshal(event)
+		leaf, err := event.encode()
 		if err != nil {
 			return 0, fmt.Errorf("encoding an audit event: %w", err)
 		}

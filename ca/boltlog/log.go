@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
@@ -44,11 +45,11 @@ func (l logTx) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 
 // Put implements audit.Tx.
 func (l logTx) Put(index uint64, leaf []byte, hashes []tlog.Hash) error {
-	if err := l.tx.Bucket(bucketLeaves).Put(number(index), leaf); err != nil {
+	leaves, bucket := l.tx.Bucket(bucketLeaves), l.tx.Bucket(bucketHashes)
+	leaves.FillPercent, bucket.FillPercent = 0.9, 0.9 // keys only grow
+	if err := leaves.Put(number(index), leaf); err != nil {
 		return err
 	}
-	bucket := l.tx.Bucket(bucketHashes)
-	bucket.FillPercent = 0.9 // keys only grow
 	first := uint64(tlog.StoredHashIndex(0, int64(index)))
 	for i := range hashes {
 		if err := bucket.Put(number(first+uint64(i)), hashes[i][:]); err != nil {
@@ -65,6 +66,42 @@ func (l logTx) SetHead(head []byte) error { return l.tx.Bucket(bucketMeta).Put(k
 // index of the first. After an error the operation must be undone.
 func (d *DB) Append(tx *bbolt.Tx, events ...audit.Event) (uint64, error) {
 	return d.cfg.Log.Append(logTx{tx}, events...)
+}
+
+// A Snapshot is what a copy of the file holds.
+type Snapshot struct {
+	Octets  int64     // size of the file
+	LogSize uint64    // number of leaves of the log
+	LogRoot tlog.Hash // root over them
+}
+
+// Newest says what a copy of the file would hold now. look, in the same transaction, may look further.
+func (d *DB) Newest(look func(tx *bbolt.Tx, s Snapshot) error) error {
+	return d.db.View(func(tx *bbolt.Tx) error {
+		s := Snapshot{Octets: tx.Size()}
+		var err error
+		if s.LogSize, err = (logTx{tx}).Size(); err != nil {
+			return err
+		}
+		if s.LogRoot, err = tlog.TreeHash(int64(s.LogSize), logTx{tx}); err != nil {
+			return fmt.Errorf("reading the root of the audit log: %w", err)
+		}
+		return look(tx, s)
+	})
+}
+
+// Copy writes the file as it is at one moment, while writing goes on. begin is called once, before the
+// first octet and in the transaction of that moment, and says where to. Until Copy returns
+// no page of that moment is written over, and a commit that needs the file to grow waits: so write to something quick.
+func (d *DB) Copy(begin func(tx *bbolt.Tx, s Snapshot) (io.Writer, error)) error {
+	return d.Newest(func(tx *bbolt.Tx, s Snapshot) error {
+		w, err := begin(tx, s)
+		if err != nil {
+			return err
+		}
+		_, err = tx.WriteTo(w)
+		return err
+	})
 }
 
 // Log reads the log.

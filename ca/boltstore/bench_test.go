@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/payca/payca/ca"
-	"github.com/payca/payca/ca/storetest"
+	"github.com/payca/payca/ca/bulk"
 )
 
 // BenchmarkIssue reserves and issues certificates with 16 concurrent callers, two durable writes each.
@@ -33,7 +33,7 @@ func BenchmarkIssue(b *testing.B) {
 // BenchmarkStatus asks for the status of good serials of a store with 2,000 certificates.
 func BenchmarkStatus(b *testing.B) {
 	store := open(b, filepath.Join(b.TempDir(), "ca.db"), noSync)
-	wantOK(b, storetest.Load(b.Context(), store, 2000))
+	wantOK(b, bulk.Load(b.Context(), store, 2000, 512))
 	var good []ca.Record
 	for r, err := range store.Certificates(b.Context(), ca.Filter{}) {
 		wantOK(b, err)

@@ -28,7 +28,7 @@ func keysOf(r ca.Record) (recordKeys, error) {
 			return recordKeys{}, fmt.Errorf("certificate record with the name %q, want one without NUL", name)
 		}
 	}
-	keys := recordKeys{kind: []byte(r.Issuer + "\x00" + r.Profile + "\x00" + string(r.Role))}
+	keys := recordKeys{kind: []byte(r.Issuer + "\x00" + r.Profile + "\x00" + string(r.Role) + "\x00" + ca.CertificateKind(r.DER))}
 	for _, name := range ca.AlternativeNames(r.DER) {
 		keys.names = append(keys.names, nameKey(name))
 	}
@@ -66,7 +66,7 @@ func putIndexes(tx *bbolt.Tx, r ca.Record, keys recordKeys) error {
 	return errors.Join(errs...)
 }
 
-// kindOf returns the number of an issuer, profile and role together, a new one if need be.
+// kindOf returns the number of an issuer, profile, role and use of the key together, a new one if need be.
 func kindOf(tx *bbolt.Tx, key []byte) ([]byte, error) {
 	bucket := tx.Bucket(bucketKinds)
 	if kind := bucket.Get(key); len(kind) == 2 {
@@ -77,7 +77,7 @@ func kindOf(tx *bbolt.Tx, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	if n > math.MaxUint16 {
-		return nil, fmt.Errorf("issuer, profile and role %q: every number is taken, want at most %d kinds of certificate", key, math.MaxUint16)
+		return nil, fmt.Errorf("issuer, profile, role and use %q: every number is taken, want at most %d kinds of certificate", key, math.MaxUint16)
 	}
 	kind := binary.BigEndian.AppendUint16(nil, uint16(n))
 	return kind, bucket.Put(key, kind)
@@ -87,10 +87,14 @@ func kindOf(tx *bbolt.Tx, key []byte) ([]byte, error) {
 func kindsOf(tx *bbolt.Tx, f ca.Filter) (kinds [][]byte, err error) {
 	err = tx.Bucket(bucketKinds).ForEach(func(key, kind []byte) error {
 		part := strings.Split(string(key), "\x00")
-		if len(part) != 3 || len(kind) != 2 {
-			return fmt.Errorf("kind of certificate %q -> %x, want issuer, profile, role and two octets", key, kind)
+		if len(part) == 3 { // of an older layout, which did not tell uses apart
+			part = append(part, f.Kind)
 		}
-		if (f.Issuer == "" || f.Issuer == part[0]) && (f.Profile == "" || f.Profile == part[1]) && (f.Role == "" || string(f.Role) == part[2]) {
+		if len(part) != 4 || len(kind) != 2 {
+			return fmt.Errorf("kind of certificate %q -> %x, want issuer, profile, role, use and two octets", key, kind)
+		}
+		if (f.Issuer == "" || f.Issuer == part[0]) && (f.Profile == "" || f.Profile == part[1]) && (f.Role == "" || string(f.Role) == part[2]) &&
+			(f.Kind == "" || f.Kind == part[3]) {
 			kinds = append(kinds, kind)
 		}
 		return nil

@@ -108,6 +108,7 @@ func matches(f ca.Filter, r ca.Record) bool {
 		(f.Issuer == "" || f.Issuer == r.Issuer) &&
 		(f.Profile == "" || f.Profile == r.Profile) &&
 		(f.Role == "" || f.Role == r.Role) &&
+		(f.Kind == "" || f.Kind == ca.CertificateKind(r.DER)) &&
 		(f.SPKI == nil || *f.SPKI == r.SPKI) &&
 		(f.SAN == "" || slices.Contains(ca.AlternativeNames(r.DER), f.SAN)) &&
 		(f.Revoked == nil || *f.Revoked == (r.Revocation != nil)) &&

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -16,19 +15,44 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/policy"
 )
 
 // Reserve implements ca.Store.
-func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
+func (s *Store) Reserve(ctx context.Context, intents ...ca.Intent) error {
 	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
-		serial := intent.Serial[:]
-		if intent.Serial == (ca.Serial{}) || intent.Serial[0] > 0x7f {
-			return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", serial)
+		seen := make(map[ca.Serial]bool, len(intents))
+		for _, in := range intents {
+			if in.Serial == (ca.Serial{}) || in.Serial[0] > 0x7f {
+				return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", in.Serial[:])
+			}
+			if seen[in.Serial] || tx.Bucket(bucketIntents).Get(in.Serial[:]) != nil || tx.Bucket(bucketSerials).Get(in.Serial[:]) != nil {
+				return ca.ErrSerialUsed
+			}
+			seen[in.Serial] = true
 		}
-		if tx.Bucket(bucketIntents).Get(serial) != nil || tx.Bucket(bucketSerials).Get(serial) != nil {
-			return ca.ErrSerialUsed
-		}
-		return boltlog.Writing(func() error { return putJSON(tx, bucketIntents, serial, intent) })
+		return boltlog.Writing(func() error {
+			for _, in := range intents {
+				if err := putJSON(tx, bucketIntents, in.Serial[:], in); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// Unreserve implements ca.Store.
+func (s *Store) Unreserve(ctx context.Context, serials ...ca.Serial) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		return boltlog.Writing(func() error {
+			for _, serial := range serials {
+				if err := tx.Bucket(bucketIntents).Delete(serial[:]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 }
 
@@ -46,21 +70,26 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if tx.Bucket(bucketIntents).Get(serial) == nil {
 			return ca.ErrNoIntent
 		}
-		token, err := redeem(tx, is)
+		token, err := redeem(tx, is.Token, is.Use)
 		if err != nil {
+			return err
+		}
+		if err := wantActive(tx, record.Party); err != nil {
+			return err
+		}
+		request, err := fulfil(tx, is)
+		if err != nil {
+			return err
+		}
+		if err := admit(tx, is); err != nil {
 			return err
 		}
 		return boltlog.Writing(
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record, keys) },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
-			func() error {
-				issued = record
-				if token == nil {
-					return nil
-				}
-				return putJSON(tx, bucketTokens, []byte(token.ID), token)
-			},
+			func() error { issued = record; return putToken(tx, token) },
+			func() error { return putRequest(tx, request) },
 		)
 	})
 	if err != nil {
@@ -69,36 +98,65 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 	return issued, nil
 }
 
-// redeem returns the token that the issuance uses up, nil if it names none.
-func redeem(tx *bbolt.Tx, is ca.Issuance) (*ca.Token, error) {
-	if is.Token == "" {
+// admit asks whether the key may be certified, as it stands now.
+func admit(tx *bbolt.Tx, is ca.Issuance) error {
+	if is.Admit == nil {
+		return nil
+	}
+	known, err := keyIn(tx, is.Record.SPKI)
+	if err != nil {
+		return err
+	}
+	return is.Admit(known)
+}
+
+// redeem returns the token of that id as the use leaves it, nil for the id "".
+func redeem(tx *bbolt.Tx, id string, use ca.TokenUse) (*ca.Token, error) {
+	if id == "" {
 		return nil, nil
 	}
 	var token ca.Token
-	if err := getJSON(tx, bucketTokens, []byte(is.Token), &token); err != nil {
-		return nil, fmt.Errorf("redeeming token %s: %w", is.Token, err)
+	if err := getJSON(tx, bucketTokens, []byte(id), &token); err != nil {
+		return nil, fmt.Errorf("redeeming token %s: %w", id, err)
 	}
 	if token.Used != nil {
 		return nil, &ca.TokenUsedError{ID: token.ID, By: *token.Used}
 	}
-	token.Used = &is.Use
+	token.Used = &use
 	return &token, nil
+}
+
+func putToken(tx *bbolt.Tx, token *ca.Token) error {
+	if token == nil {
+		return nil
+	}
+	return putJSON(tx, bucketTokens, []byte(token.ID), token)
+}
+
+// wantActive refuses a party that is registered and not active.
+func wantActive(tx *bbolt.Tx, id string) error {
+	var party struct {
+		State policy.State `json:"state"`
+	}
+	err := getJSON(tx, bucketParties, []byte(id), &party)
+	if errors.Is(err, ca.ErrNotFound) {
+		return nil
+	}
+	if err == nil && party.State != policy.Active {
+		err = ca.ErrInactive
+	}
+	if err != nil {
+		return fmt.Errorf("party %q: %w", id, err)
+	}
+	return nil
 }
 
 // putRecord writes a certificate and its indexes.
 func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
-	header, err := json.Marshal(record)
+	value, err := encodeRecord(record)
 	if err != nil {
 		return err
 	}
-	if len(header) > math.MaxUint16 {
-		return fmt.Errorf("certificate record of %d octets, want at most %d", len(header), math.MaxUint16)
-	}
-	value := make([]byte, 0, 2+len(header)+len(record.SPKI)+len(record.DER))
-	value = append(value, byte(len(header)>>8), byte(len(header)))
-	value = append(value, header...)
-	value = append(value, record.SPKI[:]...)
-	value = append(value, record.DER...)
 	index := number(record.Index)
 	certificates := tx.Bucket(bucketCerts)
 	certificates.FillPercent = 0.9 // keys only grow
@@ -109,23 +167,6 @@ func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
 		putIndexes(tx, record, keys),
 	)
-}
-
-// parseRecord decodes what putRecord wrote, without its revocation.
-func parseRecord(value []byte) (record ca.Record, err error) {
-	if len(value) < 2 {
-		return record, errors.New("certificate record is too short")
-	}
-	n := int(value[0])<<8 | int(value[1])
-	if len(value) < 2+n+len(record.SPKI) {
-		return record, errors.New("certificate record is too short")
-	}
-	if err := json.Unmarshal(value[2:2+n], &record); err != nil {
-		return record, fmt.Errorf("reading a certificate record: %w", err)
-	}
-	copy(record.SPKI[:], value[2+n:])
-	record.DER = bytes.Clone(value[2+n+len(record.SPKI):])
-	return record, nil
 }
 
 // Intents implements ca.Store.

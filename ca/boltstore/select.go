@@ -110,7 +110,7 @@ func (q *query) streams(tx *bbolt.Tx) (stream, error) {
 	}
 	from, until := span(f)
 	ranged := from > 0 || until < math.MaxUint64
-	if f.Issuer != "" || f.Profile != "" || f.Role != "" || ranged && f.Party == "" && !revoked {
+	if f.Issuer != "" || f.Profile != "" || f.Role != "" || f.Kind != "" || ranged && f.Party == "" && !revoked {
 		kinds, err := kindsOf(tx, f)
 		if err != nil {
 			return nil, err

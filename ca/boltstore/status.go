@@ -10,12 +10,14 @@ import (
 	"iter"
 	"maps"
 	"strconv"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/ocsp/feed"
 )
 
 func statusKey(issuer string, serial ca.Serial) []byte {
@@ -38,7 +40,13 @@ func statusIn(tx *bbolt.Tx, issuer string, serial ca.Serial) (ca.Status, error) 
 		return ca.Status{Issued: true, Revocation: rev}, json.Unmarshal(raw, rev)
 	}
 	_, by, ok := issuedAs(tx, serial)
-	return ca.Status{Issued: ok && string(by) == issuer}, nil
+	status := ca.Status{Issued: ok && string(by) == issuer}
+	if holds := tx.Bucket(bucketHolds); holds != nil { // nil in an older file that is only read
+		if raw := holds.Get(statusKey(issuer, serial)); len(raw) == 8 {
+			status.Released = time.Unix(int64(binary.BigEndian.Uint64(raw)), 0).UTC()
+		}
+	}
+	return status, nil
 }
 
 // Revoke implements ca.Store.
@@ -55,7 +63,19 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 			return err
 		}
 		return boltlog.Writing(
+			s.revokes(tx, rev),
+			s.appends(tx, event),
+		)
+	})
+}
+
+// revokes is the step that writes a revocation which was allowed.
+func (s *Store) revokes(tx *bbolt.Tx, rev ca.Revocation) func() error {
+	return func() error {
+		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
+			func() error { return tx.Bucket(bucketHolds).Delete(statusKey(rev.Issuer, rev.Serial)) },
+			func() error { return change(tx, rev, stateOf(rev)) },
 			func() error {
 				record, err := recordBySerial(tx, rev.Serial)
 				if errors.Is(err, ca.ErrNotFound) {
@@ -64,11 +84,89 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 				if err != nil {
 					return err
 				}
-				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+				return boltlog.Writing(
+					func() error {
+						return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+					},
+					func() error { return putStolen(tx, record, rev) },
+				)
+			},
+		)
+	}
+}
+
+// putStolen remembers that the record's key was compromised, if that is why it is revoked: the first of its certificates that was.
+func putStolen(tx *bbolt.Tx, record ca.Record, rev ca.Revocation) error {
+	if rev.Reason != ca.KeyCompromise || tx.Bucket(bucketStolen).Get(record.SPKI[:]) != nil {
+		return nil
+	}
+	return tx.Bucket(bucketStolen).Put(record.SPKI[:], number(record.Index))
+}
+
+// Release implements ca.Store.
+func (s *Store) Release(ctx context.Context, issuer string, serial ca.Serial, at time.Time, event audit.Event) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		status, err := statusIn(tx, issuer, serial)
+		if err != nil {
+			return err
+		}
+		if !status.Issued {
+			return fmt.Errorf("serial %s of the %s CA: %w", serial, issuer, ca.ErrNotFound)
+		}
+		if err := ca.CheckRelease(serial, status.Revocation); err != nil {
+			return err
+		}
+		key := statusKey(issuer, serial)
+		return boltlog.Writing(
+			func() error { return tx.Bucket(bucketStatus).Delete(key) },
+			func() error { return change(tx, ca.Revocation{Issuer: issuer, Serial: serial, At: at}, feed.Released) },
+			func() error { return tx.Bucket(bucketHolds).Put(key, number(uint64(at.Unix()))) },
+			func() error {
+				index, _, ok := issuedAs(tx, serial)
+				if !ok {
+					return nil // a closed intent
+				}
+				return tx.Bucket(bucketRevoked).Delete(bytes.Clone(index))
 			},
 			s.appends(tx, event),
 		)
 	})
+}
+
+// RaiseShards implements ca.Store.
+func (s *Store) RaiseShards(ctx context.Context, issuer string, atLeast int, event audit.Event) (n int, err error) {
+	read := func(tx *bbolt.Tx) int {
+		if raw := tx.Bucket(bucketShards).Get([]byte(issuer)); len(raw) == 8 {
+			return int(binary.BigEndian.Uint64(raw))
+		}
+		return 0
+	}
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		n = read(tx)
+		return nil
+	})
+	if err != nil || n >= atLeast {
+		return n, err
+	}
+	err = s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		if n = read(tx); n >= atLeast {
+			return nil
+		}
+		n = atLeast
+		return boltlog.Writing(
+			func() error { return tx.Bucket(bucketShards).Put([]byte(issuer), number(uint64(atLeast))) },
+			s.appends(tx, event),
+		)
+	})
+	return n, err
+}
+
+// stateOf is what a revocation makes of a certificate.
+func stateOf(rev ca.Revocation) feed.State {
+	if rev.Reason == ca.CertificateHold {
+		return feed.Held
+	}
+	return feed.Revoked
 }
 
 // Revocations implements ca.Store.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -17,30 +18,48 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "2"
+const schema = "5"
 
 // The buckets.
 var (
-	bucketCerts   = []byte("certificates") // index -> record
-	bucketSerials = []byte("serials")      // serial -> index, issuer
-	bucketThumbs  = []byte("thumbprints")  // 8 octets of SHA-256(certificate) + index
-	bucketKeys    = []byte("keys")         // 8 octets of SHA-256(SPKI) + index
-	bucketByParty = []byte("party-index")  // party, 0, index -> not after
-	bucketKinds   = []byte("kinds")        // issuer, 0, profile, 0, role -> kind, 2 octets
-	bucketByKind  = []byte("kind-index")   // kind, index -> not after
-	bucketExpiry  = []byte("expiry-index") // kind, not after, index
-	bucketNames   = []byte("name-index")   // 8 octets of SHA-256(alternative name) + index
-	bucketRevoked = []byte("revoked")      // index of what is revoked -> not after
-	bucketStatus  = []byte("status")       // issuer, 0, serial -> revocation
-	bucketIntents = []byte("intents")      // serial -> intent
-	bucketParties = []byte("parties")      // id -> party
-	bucketTokens  = []byte("tokens")       // id -> token
-	bucketEnds    = []byte("token-expiry") // not after, id of token
-	bucketCRL     = []byte("crl-numbers")  // issuer -> number
-	buckets       = [][]byte{
+	bucketCerts   = []byte("certificates")  // index -> record
+	bucketSerials = []byte("serials")       // serial -> index, issuer
+	bucketThumbs  = []byte("thumbprints")   // 8 octets of SHA-256(certificate) + index
+	bucketKeys    = []byte("keys")          // 8 octets of SHA-256(SPKI) + index
+	bucketByParty = []byte("party-index")   // party, 0, index -> not after
+	bucketKinds   = []byte("kinds")         // issuer, 0, profile, 0, role, 0, use -> kind, 2 octets
+	bucketByKind  = []byte("kind-index")    // kind, index -> not after
+	bucketExpiry  = []byte("expiry-index")  // kind, not after, index
+	bucketNames   = []byte("name-index")    // 8 octets of SHA-256(alternative name) + index
+	bucketRevoked = []byte("revoked")       // index of what is revoked -> not after
+	bucketStatus  = []byte("status")        // issuer, 0, serial -> revocation
+	bucketIntents = []byte("intents")       // serial -> intent
+	bucketParties = []byte("parties")       // id -> party
+	bucketTokens  = []byte("tokens")        // id -> token
+	bucketEnds    = []byte("token-expiry")  // not after, id of token
+	bucketCRL     = []byte("crl-numbers")   // issuer -> number
+	bucketHolds   = []byte("released")      // issuer, 0, serial of what is good again -> when its hold ended
+	bucketShards  = []byte("crl-shards")    // issuer -> number of shards
+	bucketChanges = []byte("changes")       // epoch -> hash of the list, change
+	bucketOutbox  = []byte("outbox")        // number -> message
+	bucketStates  = []byte("outbox-states") // state of a message, 0, number -> since when
+	bucketNoticed = []byte("noticed")       // target, 0, topic, 0, serial -> not after
+	bucketAsked   = []byte("asked")         // id of an approval request -> request
+	bucketFiled   = []byte("filed")         // number -> id
+	bucketWaiting = []byte("waiting")       // number of a pending one -> id
+	bucketPins    = []byte("pins")          // kind -> what is in force
+	bucketBlocked = []byte("blocked-keys")  // SHA-256(SPKI) -> blocked key
+	bucketStolen  = []byte("stolen-keys")   // SHA-256(SPKI) -> index of a certificate revoked for keyCompromise
+
+	bucketRecheck  = []byte("recheck")  // "last" -> re-check of the inventory
+	bucketFindings = []byte("findings") // serial -> finding
+	buckets        = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
+		bucketOutbox, bucketStates, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
+		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
+		bucketBlocked, bucketStolen, bucketRecheck, bucketFindings,
 	}
 )
 
@@ -92,7 +111,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 // if a process has it open for writing.
 func OpenReadOnly(path string) (*Store, error) {
 	db, err := boltlog.OpenReadOnly(path, schema)
-	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && (old.Got == schemaFirst || old.Got == schemaUpgrading) {
+	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain}, old.Got) {
 		return nil, fmt.Errorf("%w: the next payca serve upgrades the file", err)
 	}
 	if err != nil {

@@ -2,6 +2,8 @@ package boltstore_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,13 +17,56 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/bulk"
 	"github.com/payca/payca/ca/storetest"
 )
 
-// makeOld writes the file again in the layout of version 1.
-func makeOld(t testing.TB, path string) {
+// oldRecords are the records of a store as older layouts have them, by index: in 1 and 2 the length of a JSON object, that, the hash
+// of the key, the certificate; in 3 the form of today, but without a shard.
+func oldRecords(t testing.TB, path, version string) map[uint64][]byte {
 	t.Helper()
+	store := open(t, path, noSync)
+	old := map[uint64][]byte{}
+	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
+		wantOK(t, err)
+		r.Revocation = nil
+		if version == "4" {
+			continue // they are of the form of today
+		}
+		if version == "3" {
+			old[r.Index] = plainRecord(r)
+			continue
+		}
+		header, err := json.Marshal(r)
+		wantOK(t, err)
+		value := append(binary.BigEndian.AppendUint16(nil, uint16(len(header))), header...)
+		old[r.Index] = append(append(value, r.SPKI[:]...), r.DER...)
+	}
+	wantOK(t, store.Close())
+	return old
+}
+
+// makeOld writes the file again in the layout of version 1, or only its records as a later version had them.
+func makeOld(t testing.TB, path, version string) {
+	t.Helper()
+	records := oldRecords(t, path, version)
 	edit(t, path, func(tx *bbolt.Tx) error {
+		for index, value := range records {
+			if err := tx.Bucket([]byte("certificates")).Put(binary.BigEndian.AppendUint64(nil, index), value); err != nil {
+				return err
+			}
+		}
+		if err := tx.DeleteBucket([]byte("stolen-keys")); err != nil {
+			return err
+		}
+		if version == "2" {
+			if err := withoutUses(tx); err != nil {
+				return err
+			}
+		}
+		if version != "1" {
+			return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(version))
+		}
 		for _, name := range []string{"kinds", "kind-index", "expiry-index", "name-index", "revoked", "token-expiry"} {
 			if err := tx.DeleteBucket([]byte(name)); err != nil && tx.Bucket([]byte(name)) != nil {
 				return err
@@ -45,26 +90,48 @@ func makeOld(t testing.TB, path string) {
 	})
 }
 
+// withoutUses names kinds as version 2 did, and forgets where messages are.
+func withoutUses(tx *bbolt.Tx) error {
+	kinds, old := tx.Bucket([]byte("kinds")), map[string][]byte{}
+	if err := kinds.ForEach(func(key, value []byte) error {
+		old[string(key)] = bytes.Clone(value)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for key, value := range old {
+		if err := errors.Join(kinds.Delete([]byte(key)), kinds.Put([]byte(key[:strings.LastIndex(key, "\x00")]), value)); err != nil {
+			return err
+		}
+	}
+	return tx.DeleteBucket([]byte("outbox-states"))
+}
+
 // oldFile makes a file of version 1 with n certificates, every seventh revoked, and what fill makes.
-func oldFile(t testing.TB, n int) (path, dump string) {
+func oldFile(t testing.TB, n int, version string) (path, dump string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "ca.db")
 	store := open(t, path, noSync)
 	fill(t, store)
 	wantOK(t, store.CloseIntent(t.Context(), revocation(serial(3)), audit.Event{Time: epoch, Kind: audit.IntentClosed}))
-	wantOK(t, storetest.Load(t.Context(), store, n))
+	_, err := store.AddMessage(t.Context(), ca.Message{Target: "mail", Topic: "ends", State: ca.MessageWaiting, Changed: epoch, Items: []ca.MessageItem{{Serial: serial(1), NotAfter: epoch}}})
+	wantOK(t, err)
+	wantOK(t, bulk.Load(t.Context(), store, n, 512))
 	count := 0
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
 		wantOK(t, err)
 		if count++; count%700 == 0 {
 			rev := revocation(r.Serial)
 			rev.Issuer = r.Issuer
+			if count%1400 == 0 {
+				rev.Reason = ca.KeyCompromise
+			}
 			wantOK(t, store.Revoke(t.Context(), rev, audit.Event{Time: epoch, Kind: audit.CertificateRevoked}))
 		}
 	}
 	dump = inventory(t, store)
 	wantOK(t, store.Close())
-	makeOld(t, path)
+	makeOld(t, path, version)
 	return path, dump
 }
 
@@ -77,6 +144,8 @@ func inventory(t testing.TB, store ca.Store) string {
 		{},
 		{ByExpiry: true},
 		{Revoked: &yes},
+		{Kind: ca.KindServer},
+		{Kind: ca.KindClient},
 		{Party: "party-17"},
 		{Role: "consumer"},
 		{Issuer: "merchant"},
@@ -88,6 +157,12 @@ func inventory(t testing.TB, store ca.Store) string {
 		for r, err := range store.Certificates(t.Context(), f) {
 			wantOK(t, err)
 			fmt.Fprintln(&text, r.Index, r.Serial, r.Revocation != nil)
+			if r.Revocation == nil {
+				continue
+			}
+			known, err := store.Key(t.Context(), r.SPKI)
+			wantOK(t, err)
+			fmt.Fprintln(&text, "compromised", known.Compromised != nil, known.Newest.Serial)
 		}
 	}
 	return text.String() + storetest.Dump(t, store, tokenID)
@@ -95,9 +170,9 @@ func inventory(t testing.TB, store ca.Store) string {
 
 func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 4500)
+	path, want := oldFile(t, 4500, "1")
 	_, err := boltstore.OpenReadOnly(path)
-	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 2: the next payca serve upgrades the file") {
+	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 5: the next payca serve upgrades the file") {
 		t.Errorf("got %v, want it to say what upgrades the file", err)
 	}
 	var logged bytes.Buffer
@@ -120,7 +195,7 @@ func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 
 func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 	t.Parallel()
-	path, want := oldFile(t, 4500)
+	path, want := oldFile(t, 4500, "1")
 	for cut := range 3 { // each opening gets one step further
 		steps := 0
 		_, err := boltstore.Open(t.Context(), boltstore.Config{Path: path, Log: storetest.Log(t), BeforeCommit: func() error {
@@ -141,5 +216,42 @@ func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
 	}
 	wantSound(t, store)
+	wantOK(t, store.Close())
+}
+
+// Files of versions 2 to 4 keep their records as they are, and get new ones in the form of today.
+func TestAFileOfALaterVersionIsReadAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"2", "3", "4"} {
+		testReadAsItIs(t, version)
+	}
+}
+
+// plainRecord is a record in the form of layout 3.
+func plainRecord(r ca.Record) []byte {
+	value := append([]byte{0, 0, 1}, r.Serial[:]...)
+	value = binary.BigEndian.AppendUint64(value, uint64(r.NotBefore.Unix()))
+	value = binary.BigEndian.AppendUint64(value, uint64(r.NotAfter.Unix()))
+	for _, word := range []string{r.Issuer, r.Profile, r.Party, string(r.Role), r.Requester, r.Protocol} {
+		value = append(binary.AppendUvarint(value, uint64(len(word))), word...)
+	}
+	return append(append(value, r.SPKI[:]...), r.DER...)
+}
+
+func testReadAsItIs(t *testing.T, version string) {
+	t.Helper()
+	path, want := oldFile(t, 1500, version)
+	store := open(t, path, nil)
+	if got := inventory(t, store); got != want {
+		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))
+	}
+	_, err := issue(t.Context(), store, serial(99))
+	wantOK(t, err)
+	wantSound(t, store)
+	wantOK(t, store.Close())
+	store = open(t, path, nil)
+	if _, err := store.BySerial(t.Context(), serial(99)); err != nil {
+		t.Error(err)
+	}
 	wantOK(t, store.Close())
 }

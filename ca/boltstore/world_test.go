@@ -77,7 +77,7 @@ func fill(t testing.TB, store ca.Store) {
 	wantOK(t, err)
 	wantOK(t, store.Reserve(ctx, intentOf(serial(2))))
 	wantOK(t, store.Reserve(ctx, intentOf(serial(3))))
-	wantOK(t, store.AddParty(ctx, policy.Party{ID: "acme", Role: policy.Merchant, Created: epoch}, audit.Event{Kind: audit.PartyAdded}))
+	wantOK(t, store.AddParty(ctx, policy.Party{ID: "acme", Role: policy.Merchant, State: policy.Active, Created: epoch}, audit.Event{Kind: audit.PartyAdded}))
 	wantOK(t, store.AddToken(ctx, ca.Token{ID: tokenID, Party: "acme", NotAfter: epoch}, audit.Event{Kind: audit.TokenCreated}))
 }
 
@@ -100,10 +100,15 @@ func writes() []write {
 		}},
 		{"CloseIntent", func(ctx context.Context, s ca.Store) error { return s.CloseIntent(ctx, revocation(serial(3)), event) }},
 		{"Revoke", func(ctx context.Context, s ca.Store) error { return s.Revoke(ctx, revocation(serial(1)), event) }},
+		{"RaiseShards", func(ctx context.Context, s ca.Store) error {
+			_, err := s.RaiseShards(ctx, issuer, 1<<20, event)
+			return err
+		}},
+		{"Raise", func(ctx context.Context, s ca.Store) error { return s.Raise(ctx, ca.Floors{}, event) }},
 		{"NextCRLNumber", func(ctx context.Context, s ca.Store) error { _, err := s.NextCRLNumber(ctx, issuer, event); return err }},
 		{"AddParty", func(ctx context.Context, s ca.Store) error { return s.AddParty(ctx, policy.Party{ID: "bravo"}, event) }},
 		{"UpdateParty", func(ctx context.Context, s ca.Store) error {
-			return s.UpdateParty(ctx, policy.Party{ID: "acme"}, event)
+			return s.UpdateParty(ctx, policy.Party{ID: "acme", State: policy.Active}, event)
 		}},
 		{"AddToken", func(ctx context.Context, s ca.Store) error { return s.AddToken(ctx, ca.Token{ID: "other"}, event) }},
 		{"Append", func(ctx context.Context, s ca.Store) error { return s.Append(ctx, event) }},

@@ -2,7 +2,7 @@ package status
 
 import (
 	"context"
-	"iter"
+	"log/slog"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ocsp"
@@ -22,28 +22,50 @@ func (s source) Status(ctx context.Context, issuer string, serial []byte) (ocsp.
 	switch {
 	case err != nil:
 		return ocsp.Status{}, err
-	case known.Revocation != nil:
-		return ocsp.Status{
-			State: ocsp.Revoked, Reason: int(known.Revocation.Reason),
-			RevokedAt: known.Revocation.At, Since: known.Revocation.At,
-		}, nil
-	case known.Issued:
-		return ocsp.Status{State: ocsp.Good}, nil
+	case known.Issued || known.Revocation != nil:
+		status := statusOf(known.Revocation)
+		if known.Revocation == nil {
+			status.Since = known.Released
+		}
+		return status, nil
 	}
 	return ocsp.Status{}, nil
 }
 
-// entries turns revocations into CRL entries and leaves out what keep refuses.
-func entries(revocations iter.Seq2[ca.Revocation, error], keep func(ca.Revocation) bool) iter.Seq2[ocsp.Entry, error] {
-	return func(yield func(ocsp.Entry, error) bool) {
-		for rev, err := range revocations {
-			if err == nil && !keep(rev) {
-				continue
+// warmPage is how many certificates are read into the index at a time.
+const warmPage = 1000
+
+// warmUp reads all statuses into the index. What fails is logged: the index asks the store for what it does not know.
+func (s *Service) warmUp(ctx context.Context) {
+	err := s.index.Load().Fill(func(yield func([]ocsp.IndexEntry, error) bool) {
+		filter := ca.Filter{Limit: warmPage}
+		for {
+			page := make([]ocsp.IndexEntry, 0, warmPage)
+			for record, err := range s.cfg.Store.Certificates(ctx, filter) {
+				if err == nil {
+					err = ctx.Err()
+				}
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				page = append(page, ocsp.IndexEntry{Issuer: record.Issuer, Serial: record.Serial.Int().Bytes(), Status: statusOf(record.Revocation)})
+				filter.From, filter.After = true, record.Index
 			}
-			entry := ocsp.Entry{Serial: rev.Serial.Int().Bytes(), At: rev.At, Reason: int(rev.Reason)}
-			if !yield(entry, err) || err != nil {
+			if !yield(page, nil) || len(page) < warmPage {
 				return
 			}
 		}
+	})
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "cannot read all statuses ahead", slog.Any("err", err))
 	}
+}
+
+// statusOf is the status of a certificate that was issued; rev is nil while it is good.
+func statusOf(rev *ca.Revocation) ocsp.Status {
+	if rev == nil {
+		return ocsp.Status{State: ocsp.Good}
+	}
+	return ocsp.Status{State: ocsp.Revoked, Reason: int(rev.Reason), RevokedAt: rev.At, Since: rev.At, Invalidity: rev.Invalidity}
 }

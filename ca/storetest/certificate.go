@@ -17,9 +17,14 @@ import (
 // certificate makes a certificate with the serial and the names: DNS names, addresses and URIs.
 func certificate(t testing.TB, serial ca.Serial, names ...string) []byte {
 	t.Helper()
+	return certificateFor(t, serial, x509.ExtKeyUsageClientAuth, names...)
+}
+
+func certificateFor(t testing.TB, serial ca.Serial, use x509.ExtKeyUsage, names ...string) []byte {
+	t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(serial[:]), Subject: pkix.Name{CommonName: "store.test"},
-		NotBefore: epoch, NotAfter: epoch.AddDate(1, 0, 0),
+		NotBefore: epoch, NotAfter: epoch.AddDate(1, 0, 0), ExtKeyUsage: []x509.ExtKeyUsage{use},
 	}
 	for _, name := range names {
 		addr := net.ParseIP(name)

@@ -7,5 +7,5 @@
 // store to itself, and ends with the proof of the whole audit log. A store that can be told to fail at a commit
 // runs [RunFaults] too: each write in turn is lost, or persists while its caller is told an error.
 //
-// [Load] fills a store with a million certificates, for measuring it.
+// Package ca/bulk fills a store with a million certificates, for measuring it.
 package storetest

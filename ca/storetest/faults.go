@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
@@ -68,7 +70,7 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		intent.Serial = serials[i]
 		return intent
 	}
-	return []func(ctx context.Context) error{
+	return append([]func(ctx context.Context) error{
 		func(ctx context.Context) error {
 			return w.AddParty(ctx, party("acme"), audit.Event{Time: epoch, Kind: audit.PartyAdded})
 		},
@@ -85,6 +87,18 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error { return w.Reserve(ctx, in(1)) },
 		func(ctx context.Context) error {
 			return w.CloseIntent(ctx, closing(in(1)), event(audit.IntentClosed, serials[1]))
+		},
+		func(ctx context.Context) error {
+			rev := closing(in(0))
+			rev.Reason = ca.CertificateHold
+			return w.Revoke(ctx, rev, event(audit.CertificateRevoked, serials[0]))
+		},
+		func(ctx context.Context) error {
+			return w.Release(ctx, payment, serials[0], epoch, event(audit.CertificateFreed, serials[0]))
+		},
+		func(ctx context.Context) error {
+			_, err := w.RaiseShards(ctx, payment, 8, audit.Event{Time: epoch, Kind: audit.CRLShards})
+			return err
 		},
 		func(ctx context.Context) error {
 			rev := closing(in(0))
@@ -108,6 +122,35 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
+	}, slices.Concat(w.asking(), w.messages(), w.blocking(serials))...)
+}
+
+// messages is the part of the story that is about the outbox.
+func (w *world) messages() []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{
+		w.tell(1, 1),
+		func(ctx context.Context) error {
+			sent := w.message("mail", "7d", 1)
+			sent.ID, sent.State = 1, ca.MessageSent
+			return w.SetMessage(ctx, sent)
+		},
+		w.tell(2, 1, 2), // of which 2 is new
+		func(ctx context.Context) error {
+			_, err := w.ForgetMessages(ctx, epoch.Add(time.Minute), 10)
+			return err
+		},
+		w.tell(3, 2, 3),
+	}
+}
+
+// tell is the step that adds a message, which gets the number.
+func (w *world) tell(number uint64, serials ...byte) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		m, err := w.AddMessage(ctx, w.message("mail", "7d", serials...))
+		if err == nil && m.ID != number {
+			return fmt.Errorf("message %d, want %d", m.ID, number)
+		}
+		return err
 	}
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"cmp"
+	"crypto/x509"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -60,6 +61,7 @@ var (
 	someProfiles = []string{"merchant", "merchant-server", "gateway"}
 	someRoles    = []policy.Role{policy.Merchant, policy.Consumer, policy.Gateway}
 	someNames    = []string{"shop.example", "a.shop.example", "192.0.2.1", "2001:db8::1", "spiffe://merchant.pay.example/acme"}
+	someUses     = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageOCSPSigning, x509.ExtKeyUsageAny}
 	someKeys     = [][32]byte{{1}, {0: 1, 31: 1}, {0: 1, 8: 1}, {2}}
 )
 
@@ -77,7 +79,7 @@ func testFilters(t *testing.T, w *world) {
 		r.Role, r.SPKI = pick(random, someRoles), pick(random, someKeys)
 		r.NotBefore = day(random.IntN(20))
 		r.NotAfter = r.NotBefore.AddDate(0, 0, random.IntN(20))
-		r.DER = certificate(t, r.Serial, pick(random, someNames), pick(random, someNames))
+		r.DER = certificateFor(t, r.Serial, pick(random, someUses), pick(random, someNames), pick(random, someNames))
 		if random.IntN(3) == 0 {
 			rev := revocationOf(r, ca.Superseded)
 			r.Revocation = &rev
@@ -119,6 +121,7 @@ func someFilter(random *rand.Rand, records []ca.Record) (f ca.Filter) {
 	maybe(func() { f.Issuer = pick(random, someIssuers) })
 	maybe(func() { f.Profile = pick(random, someProfiles) })
 	maybe(func() { f.Role = pick(random, someRoles) })
+	maybe(func() { f.Kind = pick(random, ca.Kinds()) })
 	maybe(func() { key := pick(random, someKeys); f.SPKI = &key })
 	maybe(func() { revoked := random.IntN(2) == 0; f.Revoked = &revoked })
 	maybe(func() { f.SAN = pick(random, someNames) })
@@ -145,6 +148,7 @@ func selected(f ca.Filter, records []ca.Record) (out []ca.Record) {
 			f.Issuer != "" && r.Issuer != f.Issuer,
 			f.Profile != "" && r.Profile != f.Profile,
 			f.Role != "" && r.Role != f.Role,
+			f.Kind != "" && ca.CertificateKind(r.DER) != f.Kind,
 			f.SPKI != nil && r.SPKI != *f.SPKI,
 			f.Revoked != nil && *f.Revoked != (r.Revocation != nil),
 			f.SAN != "" && !slices.Contains(ca.AlternativeNames(r.DER), f.SAN),

@@ -52,7 +52,8 @@ func testEvents(t *testing.T, w *world) {
 	in, other := w.mustReserve(t), w.mustReserve(t)
 	is := issuanceOf(in)
 	is.Token, is.Use = "a", ca.TokenUse{Party: "acme", At: epoch, Serial: in.Serial}
-	record := is.Record
+	record, held, shards := is.Record, w.mustIssue(t, nil), 0
+	must(t, w.Revoke(t.Context(), revocationOf(held, ca.CertificateHold), event(audit.CertificateRevoked, held.Serial)))
 	for _, tt := range []struct {
 		name  string
 		again bool // works a second time
@@ -66,6 +67,13 @@ func testEvents(t *testing.T, w *world) {
 		{"Revoke", false, func(ctx context.Context, e audit.Event) error {
 			return w.Revoke(ctx, revocationOf(record, ca.Superseded), e)
 		}},
+		{"Release", false, func(ctx context.Context, e audit.Event) error { return w.Release(ctx, payment, held.Serial, epoch, e) }},
+		{"RaiseShards", true, func(ctx context.Context, e audit.Event) error {
+			shards++
+			_, err := w.RaiseShards(ctx, payment, shards, e)
+			return err
+		}},
+		{"Raise", true, func(ctx context.Context, e audit.Event) error { return w.Raise(ctx, ca.Floors{}, e) }},
 		{"NextCRLNumber", true, func(ctx context.Context, e audit.Event) error { _, err := w.NextCRLNumber(ctx, payment, e); return err }},
 		{"Append", true, func(ctx context.Context, e audit.Event) error { return w.Append(ctx, e) }},
 	} {

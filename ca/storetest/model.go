@@ -36,6 +36,8 @@ type model struct {
 	parties map[string]policy.Party
 	tokens  map[string]ca.Token
 	crls    map[string]uint64
+	blocked map[ca.KeyHash]ca.BlockedKey
+	free    map[ca.Serial]time.Time // when holds ended
 	leaves  uint64
 }
 
@@ -51,14 +53,16 @@ type play struct {
 func testModel(t *testing.T, w *world) {
 	p := &play{world: w, random: rand.New(rand.NewPCG(5, 6)), model: model{ //nolint:gosec // a test that can be repeated
 		intents: map[ca.Serial]ca.Intent{}, closed: map[ca.Serial]ca.Revocation{}, parties: map[string]policy.Party{},
-		tokens: map[string]ca.Token{}, crls: map[string]uint64{},
+		tokens: map[string]ca.Token{}, crls: map[string]uint64{}, free: map[ca.Serial]time.Time{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{},
 	}}
 	for range 400 {
 		p.serials = append(p.serials, w.serial())
 	}
 	operations := []func(*play, *testing.T) (got, want error){
 		(*play).reserve, (*play).reserve, (*play).issueOne, (*play).issueOne, (*play).issueOne, (*play).close,
-		(*play).revoke, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).collect, (*play).nextNumber,
+		(*play).revoke, (*play).revoke, (*play).release, (*play).release, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).collect, (*play).nextNumber,
+		(*play).changeKey, (*play).unblockKey,
 	}
 	for step := range modelSteps() {
 		at := p.random.IntN(len(operations))
@@ -86,6 +90,10 @@ func sameError(got, want error) bool {
 	if revoked := (*ca.RevokedError)(nil); errors.As(want, &revoked) {
 		other := (*ca.RevokedError)(nil)
 		return errors.As(got, &other) && other.Revocation == revoked.Revocation
+	}
+	if held := (*ca.NotHeldError)(nil); errors.As(want, &held) {
+		other := (*ca.NotHeldError)(nil)
+		return errors.As(got, &other) && *other == *held
 	}
 	for _, known := range []error{ca.ErrNotFound, ca.ErrExists, ca.ErrSerialUsed, ca.ErrNoIntent} {
 		if errors.Is(got, known) != errors.Is(want, known) {
@@ -184,6 +192,7 @@ func (p *play) revoke(t *testing.T) (got, want error) {
 	case i >= 0 && p.records[i].Issuer == rev.Issuer:
 		if want = ca.CheckRevocation(p.records[i].Revocation, rev); want == nil {
 			p.records[i].Revocation = &rev
+			delete(p.free, rev.Serial)
 		}
 	case isClosed && closed.Issuer == rev.Issuer:
 		if want = ca.CheckRevocation(&closed, rev); want == nil {
@@ -193,6 +202,20 @@ func (p *play) revoke(t *testing.T) (got, want error) {
 		want = ca.ErrNotFound
 	}
 	return p.Revoke(t.Context(), rev, event(audit.CertificateRevoked, rev.Serial)), p.logged(want)
+}
+
+func (p *play) release(t *testing.T) (got, want error) {
+	serial, issuer, at := pick(p.random, p.serials), pick(p.random, someIssuers[:2]), day(p.random.IntN(3))
+	if i := p.record(serial); i >= 0 && p.records[i].Issuer == issuer {
+		if want = ca.CheckRelease(serial, p.records[i].Revocation); want == nil {
+			p.records[i].Revocation, p.free[serial] = nil, at
+		}
+	} else if closed, ok := p.closed[serial]; ok && closed.Issuer == issuer {
+		want = ca.CheckRelease(serial, &closed)
+	} else {
+		want = ca.ErrNotFound
+	}
+	return p.Release(t.Context(), issuer, serial, at, event(audit.CertificateFreed, serial)), p.logged(want)
 }
 
 func (p *play) addParty(t *testing.T) (got, want error) {
@@ -262,11 +285,12 @@ func (p *play) compareOne(t *testing.T, step int) {
 		want = ca.Status{Issued: true, Revocation: &closed}
 	}
 	if i := p.record(s); i >= 0 && p.records[i].Issuer == issuer {
-		want = ca.Status{Issued: true, Revocation: p.records[i].Revocation}
+		want = ca.Status{Issued: true, Revocation: p.records[i].Revocation, Released: p.free[s]}
 	}
 	if got, err := p.Status(t.Context(), issuer, s); err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("step %d: got status %+v, %v, want %+v", step, got, err, want)
 	}
+	p.compareKey(t, step)
 	id := strconv.Itoa(p.random.IntN(60))
 	token, known := p.tokens[id]
 	got, err := p.Token(t.Context(), id)

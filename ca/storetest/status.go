@@ -66,7 +66,11 @@ var status = []sentence{
 			t.Errorf("got %d revocations, want 1", won.Load())
 		}
 	}},
+	{"only a hold is released, and what was released is good since then", testRelease},
+	{"the number of shards never falls, each issuer's by itself", testShards},
 	{"an issuer's revocations ascend by serial", testRevocations},
+	{"what was raised stays raised, and what stands higher stays", testRaise},
+	{"tokens that nobody used end where they are told", testRaiseTokens},
 	{"CRL numbers grow, each issuer's by itself, for concurrent callers too", testCRLNumbers},
 }
 
@@ -183,5 +187,44 @@ func testCRLNumbers(t *testing.T, w *world) {
 	}
 	if next, err = w.NextCRLNumber(t.Context(), service, audit.Event{Time: epoch, Kind: audit.CRLSigned}); err != nil || next == 0 {
 		t.Errorf("got %d, %v for another issuer, want a positive number", next, err)
+	}
+}
+
+func testRaise(t *testing.T, w *world) {
+	next := func(issuer string) uint64 {
+		t.Helper()
+		n, err := w.NextCRLNumber(t.Context(), issuer, audit.Event{Time: epoch, Kind: audit.CRLSigned, Issuer: issuer})
+		must(t, err)
+		return n
+	}
+	for range 5 {
+		next(payment)
+	}
+	size := len(leavesOf(t, w.Store))
+	recovered := audit.Event{Time: epoch, Kind: audit.NetworkRecovered}
+	must(t, w.Raise(t.Context(), ca.Floors{CRLNumbers: map[string]uint64{payment: 3, service: 41}}, recovered))
+	if got := len(leavesOf(t, w.Store)); got != size+1 {
+		t.Errorf("got %d events, want one more than %d", got, size)
+	}
+	if got := next(payment); got != 6 {
+		t.Errorf("got %d after a floor below what stands, want 6", got)
+	}
+	if got := next(service); got != 42 {
+		t.Errorf("got %d after floor 41, want 42", got)
+	}
+	if err := w.Raise(t.Context(), ca.Floors{CRLNumbers: map[string]uint64{payment: 1<<64 - 1}}, recovered); err == nil {
+		t.Error("got no error for a floor that leaves no number")
+	}
+}
+
+func testRaiseTokens(t *testing.T, w *world) {
+	for id, life := range map[string]time.Duration{"long": time.Hour, "over": time.Minute} {
+		must(t, w.AddToken(t.Context(), ca.Token{ID: id, NotAfter: epoch.Add(life)}, audit.Event{Time: epoch, Kind: audit.TokenCreated}))
+	}
+	must(t, w.Raise(t.Context(), ca.Floors{Tokens: epoch.Add(2 * time.Minute)}, audit.Event{Time: epoch, Kind: audit.NetworkRecovered}))
+	for id, want := range map[string]time.Duration{"long": 2 * time.Minute, "over": time.Minute} {
+		if got, err := w.Token(t.Context(), id); err != nil || !got.NotAfter.Equal(epoch.Add(want)) {
+			t.Errorf("%s: got %v, %v, want it over at %s", id, got.NotAfter, err, epoch.Add(want))
+		}
 	}
 }

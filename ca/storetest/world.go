@@ -233,6 +233,19 @@ func Dump(t testing.TB, s ca.Store, tokenIDs ...string) string {
 		token, err := s.Token(t.Context(), id)
 		line("token", token, err)
 	}
+	line("messages", all(t, s.Messages(t.Context(), "")), nil)
+	counts, err := s.CountMessages(t.Context())
+	line("messages in each state", counts, err)
+	line("requests", all(t, s.ApprovalRequests(t.Context(), ca.RequestFilter{})), nil)
+	line("pending", all(t, s.ApprovalRequests(t.Context(), ca.RequestFilter{State: ca.RequestPending})), nil)
+	for _, kind := range []string{ca.AskPolicy, ca.AskIssuers} {
+		pin, err := s.Pin(t.Context(), kind)
+		line("pin", pin, err)
+	}
+	line("blocked keys", all(t, s.BlockedKeys(t.Context(), ca.KeyHash{})), nil)
+	recheck, err := s.Recheck(t.Context())
+	line("re-check", recheck, err)
+	line("findings", all(t, s.Findings(t.Context(), ca.Serial{})), nil)
 	for _, leaf := range leavesOf(t, s) {
 		fmt.Fprintln(&text, "leaf", string(leaf))
 	}

@@ -24,7 +24,7 @@ func Transport(src *enroll.Source, authorize Authorizer, status StatusChecker) (
 	}
 	return &HTTPTransport{check: c, next: &http.Transport{
 		TLSClientConfig: clientConfig(src, c), ForceAttemptHTTP2: true,
-		MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
+		MaxIdleConnsPerHost: 64, WriteBufferSize: 16 << 10, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
 	}}, nil
 }
 

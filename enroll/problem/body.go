@@ -117,5 +117,6 @@ func Call(ctx context.Context, client *http.Client, method, url string, in, out 
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReply)).Decode(out); err != nil {
 		return fmt.Errorf("reading the reply to %s %s: %w", method, req.URL.Path, err)
 	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 1<<10) // the end of the body, without which the server sees a caller who left
 	return nil
 }

@@ -34,13 +34,8 @@ type Problem struct {
 	Violations []Violation `json:"violations,omitempty"` // every rule that was broken
 }
 
-// A Violation is one broken rule: as policy.Violation.
-type Violation struct {
-	Rule  string `json:"rule"`
-	Field string `json:"field"`
-	Got   string `json:"got"`
-	Want  string `json:"want"`
-}
+// A Violation is one broken rule.
+type Violation = policy.Violation
 
 // Error returns the detail, or the violations, or the title if there is none.
 func (p *Problem) Error() string {
@@ -48,7 +43,7 @@ func (p *Problem) Error() string {
 	case len(p.Violations) > 0:
 		parts := make([]string, len(p.Violations))
 		for i, v := range p.Violations {
-			parts[i] = v.Rule + ": " + v.Field + " is " + v.Got + ", want " + v.Want
+			parts[i] = v.Error()
 		}
 		return strings.Join(parts, "; ")
 	case p.Detail != "":
@@ -165,7 +160,7 @@ func violations(err error) []Violation {
 	}
 	var list []Violation
 	for _, v := range policy.ViolationsOf(err) {
-		list = append(list, Violation{Rule: v.Rule, Field: v.Field, Got: v.Got, Want: v.Want})
+		list = append(list, *v)
 	}
 	return list
 }

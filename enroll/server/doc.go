@@ -3,7 +3,7 @@
 // certificates for encryption. It authenticates a requester and hands the request to a [Gate], which
 // decides; it knows no CA.
 //
-// Routes of [New]: POST /v1/enroll, POST /v1/renew, POST /v1/issue, GET /v1/roots, GET
-// /roots.pem; of [NewDirectory]: GET /certs/{thumbprint}. What is not listed does not exist.
+// [Endpoints] lists the routes of [New]; who may call them is the configuration's. What waits for
+// approvers is answered by 202. [NewDirectory] has GET /certs/{thumbprint}, for everybody. What is not listed does not exist.
 // Errors are RFC 9457 documents.
 package server

@@ -40,13 +40,25 @@ type Issued struct {
 // A Gate issues certificates. Issue redeems the token in the commit of the
 // issuance, so that it is used once. Renew takes party and profile from its
 // own record of the old certificate, which it must find there, valid. A refusal is policy.Violations or an error
-// that problem.Writer maps. All are safe for concurrent use.
+// that problem.Writer maps; a *[PendingError] says that the request waits for approvers. All are safe for concurrent use.
 type Gate interface {
 	Issue(ctx context.Context, req Request) (*Issued, error)
 	Renew(ctx context.Context, old *x509.Certificate, req Request) (*Issued, error)
+	// Fulfil returns the certificate of a request that was approved, or the *[PendingError] of one that waits.
+	Fulfil(ctx context.Context, id, from string) (*Issued, error)
+	// Vote records what an approver signed about a request.
+	Vote(ctx context.Context, id, object, from string) error
 	// IssueEncryption issues req.Party a certificate that others seal to. It refuses a profile that is not
 	// for encryption, or not for the caller's role, and a key that signs.
 	IssueEncryption(ctx context.Context, caller policy.Identity, req Request) (*Issued, error)
+}
+
+// A PendingError says that a request was filed, and what it waits for.
+type PendingError struct{ enroll.Pending }
+
+// Error says what it waits for.
+func (e *PendingError) Error() string {
+	return fmt.Sprintf("request %s waits for approval: %d of %s are missing", e.ID, e.Missing, e.Wants)
 }
 
 // Config is what a server needs; every member but Now is required.
@@ -57,13 +69,16 @@ type Config struct {
 	Roots    []*x509.Certificate
 	Problems problem.Writer
 	Identify func(http.Handler) http.Handler // the identity middleware, for renewal and issue
-	Now      func() time.Time
+	// Endpoints is who may call what; Refused records that somebody may not, and returns the answer.
+	Endpoints *policy.Endpoints
+	Refused   func(r *http.Request, err error) error
+	Now       func() time.Time
 }
 
 // New returns the handler of the enrollment routes.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Network == "" || cfg.Gate == nil || cfg.TokenKey == nil || len(cfg.Roots) == 0 || cfg.Identify == nil {
-		return nil, errors.New("enrollment server: want Network, Gate, TokenKey, Roots and Identify")
+	if cfg.Network == "" || cfg.Gate == nil || cfg.TokenKey == nil || len(cfg.Roots) == 0 || cfg.Identify == nil || cfg.Endpoints == nil || cfg.Refused == nil {
+		return nil, errors.New("enrollment server: want Network, Gate, TokenKey, Roots, Identify, Endpoints and Refused")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -73,11 +88,9 @@ func New(cfg Config) (http.Handler, error) {
 		s.roots = append(s.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/v1/enroll", only(cfg.Problems, http.MethodPost, problem.Handler(cfg.Problems, s.enroll)))
-	mux.Handle("/v1/renew", only(cfg.Problems, http.MethodPost, cfg.Identify(problem.Handler(cfg.Problems, s.renew))))
-	mux.Handle("/v1/issue", only(cfg.Problems, http.MethodPost, cfg.Identify(problem.Handler(cfg.Problems, s.issue))))
-	mux.Handle("/v1/roots", only(cfg.Problems, http.MethodGet, problem.Handler(cfg.Problems, s.showRoots)))
-	mux.Handle("/roots.pem", only(cfg.Problems, http.MethodGet, http.HandlerFunc(s.rootsFile)))
+	for _, rt := range routes() {
+		mux.Handle(rt.path(), only(cfg.Problems, rt.method(), s.admit(rt)))
+	}
 	mux.Handle("/", problem.Handler(cfg.Problems, func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.URL.Path}
 	}))
@@ -115,6 +128,34 @@ func (s *server) enroll(w http.ResponseWriter, r *http.Request) error {
 		Party: token.Party, Profile: token.Profile, CSR: req.CSR, Requester: "token:" + token.ID,
 		Protocol: "token", From: r.RemoteAddr, Token: token.ID,
 	})
+	return s.answer(w, issued, err)
+}
+
+// fetch answers who asks what became of a request: its id is as hard to guess as a key, and the certificate is public.
+func (s *server) fetch(w http.ResponseWriter, r *http.Request) error {
+	issued, err := s.cfg.Gate.Fulfil(r.Context(), r.PathValue("id"), r.RemoteAddr)
+	return s.answer(w, issued, err)
+}
+
+// vote takes the approval object of a bank from whoever brings it: its signature says whose it is.
+func (s *server) vote(w http.ResponseWriter, r *http.Request) error {
+	var req enroll.VoteRequest
+	if err := problem.DecodeJSON(r, bodyLimit, &req); err != nil {
+		return err
+	}
+	if err := s.cfg.Gate.Vote(r.Context(), r.PathValue("id"), req.Vote, r.RemoteAddr); err != nil {
+		return err
+	}
+	return s.fetch(w, r)
+}
+
+// answer sends a certificate, or what it waits for, with 202.
+func (s *server) answer(w http.ResponseWriter, issued *Issued, err error) error {
+	if pending, ok := errors.AsType[*PendingError](err); ok {
+		w.Header().Set("Location", "/v1/enroll/"+pending.ID)
+		w.Header().Set("Retry-After", "5")
+		return s.json(w, http.StatusAccepted, enroll.Reply{Network: s.cfg.Network, Party: pending.Party, Pending: &pending.Pending})
+	}
 	if err != nil {
 		return err
 	}
@@ -167,10 +208,7 @@ func (s *server) issue(w http.ResponseWriter, r *http.Request) error {
 		Party: peer.Identity.Party, Profile: req.Profile, CSR: req.CSR,
 		Requester: peer.Identity.String(), Protocol: "issue", From: r.RemoteAddr,
 	})
-	if err != nil {
-		return err
-	}
-	return s.reply(w, issued)
+	return s.answer(w, issued, err)
 }
 
 func (s *server) reply(w http.ResponseWriter, is *Issued) error {
@@ -179,28 +217,30 @@ func (s *server) reply(w http.ResponseWriter, is *Issued) error {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
 	leaf := is.Chain[0]
-	return s.json(w, enroll.Reply{
+	return s.json(w, http.StatusOK, enroll.Reply{
 		Network: s.cfg.Network, Role: is.Identity.Role, Party: is.Identity.Party, Serial: fmt.Sprintf("%x", leaf.SerialNumber),
 		NotAfter: leaf.NotAfter, Certificate: string(chain), Roots: string(s.roots),
 	})
 }
 
-func (s *server) json(w http.ResponseWriter, body any) error {
+func (s *server) json(w http.ResponseWriter, status int, body any) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, err = w.Write(append(raw, '\n'))
 	return err
 }
 
 func (s *server) showRoots(w http.ResponseWriter, _ *http.Request) error {
-	return s.json(w, enroll.RootsReply{Network: s.cfg.Network, Roots: string(s.roots)})
+	return s.json(w, http.StatusOK, enroll.RootsReply{Network: s.cfg.Network, Roots: string(s.roots)})
 }
 
-func (s *server) rootsFile(w http.ResponseWriter, _ *http.Request) {
+func (s *server) rootsFile(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/x-pem-file")
-	_, _ = w.Write(s.roots)
+	_, err := w.Write(s.roots)
+	return err
 }

@@ -36,6 +36,9 @@ func Unmarshal(data []byte, v any) error {
 		return &Error{Rule: "json-utf8", Field: "document", Got: "not UTF-8", Want: "UTF-8 (RFC 8259 section 8.1)"}
 	}
 	if plain(data, reflect.TypeOf(v)) {
+		if decode(data, v) {
+			return nil
+		}
 		return fromJSON(json.Unmarshal(data, v))
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))

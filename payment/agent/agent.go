@@ -23,6 +23,7 @@ import (
 	"github.com/payca/payca/ca/boltlog"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/policy"
 )
@@ -56,10 +57,13 @@ type Config struct {
 	Keys      Keys           // nil for a party to whom nothing is sealed
 	Status    mtls.StatusChecker
 	Directory Directory
-	Peers     []Peer
-	Timeout   time.Duration    // of one call to a peer; 0 for 5 s
-	Now       func() time.Time // nil for time.Now
-	Logger    *slog.Logger     // nil for none
+	// Feed, if not nil, tells of revocations as they happen. The agent announces how far it has read, reads what others
+	// announce before it acts on their messages, and does nothing for anybody while it has no checkpoint that holds.
+	Feed    *feed.Client
+	Peers   []Peer
+	Timeout time.Duration    // of one call to a peer; 0 for 5 s
+	Now     func() time.Time // nil for time.Now
+	Logger  *slog.Logger     // nil for none
 	// Fail, if not nil, is called at named points; tests stop the process there. Beside those that the roles name,
 	// "gateway.authorised" and so on, every agent has ROLE.committed after each commit, ROLE.sending.OPERATION before and
 	// ROLE.sent.OPERATION after each call of a peer, and ROLE.answering.OPERATION before each reply.
@@ -89,6 +93,7 @@ type Agent struct {
 	jobs       *jobs
 	bells      bells
 	counters   counters
+	later      later
 }
 
 // defaultTimeout is how long a peer may take (T1 of the state machine).
@@ -119,6 +124,7 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a.jobs = newJobs(a)
+	a.later.flush = a.flushed
 	var err error
 	if a.calls, err = newCaller(a); err != nil {
 		return nil, errors.Join(err, a.db.Close())
@@ -187,7 +193,7 @@ func logKey(path string) (ed25519.PrivateKey, error) {
 // Close waits for the writes under way and closes the store.
 func (a *Agent) Close() error {
 	a.calls.close()
-	return a.db.Close()
+	return errors.Join(a.flush(context.Background()), a.db.Close())
 }
 
 // Self returns who the agent is.

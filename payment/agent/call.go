@@ -176,19 +176,29 @@ func (a *Agent) exchange(ctx context.Context, method, to, path, key string, body
 			req.Header.Set(patienceHeader, strconv.FormatInt(max(0, time.Until(deadline).Milliseconds()), 10))
 		}
 	}
+	a.announce(req.Header)
 	resp, err := l.client.Do(req)
 	if err != nil {
 		return &payment.Refusal{Code: payment.Unavailable, Field: "peer", Got: to + ", not reached", Want: "an answer; ask again", Err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if err := a.catchUp(ctx, resp.Header); err != nil {
+		return Unusable(err, to)
+	}
 	if err := problem.Read(resp); err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	raw, err := readAll(io.LimitReader(resp.Body, maxReply), resp.ContentLength)
 	if err != nil {
 		return Unusable(err, to)
 	}
 	if out == nil {
+		return nil
+	}
+	if m, ok := out.(*Message); ok {
+		if *m, err = strictjson.Texts[payment.Kind](raw); err != nil {
+			return Unusable(payment.BadJSONError("reply", err), to)
+		}
 		return nil
 	}
 	if err := strictjson.Unmarshal(raw, out); err != nil {

@@ -130,8 +130,8 @@ func (tx *Tx) Keep(x *Exchange) error { return tx.Save(x.records...) }
 
 // readMessage reads a message strictly; only known kinds may be in it.
 func readMessage(data []byte) (Message, error) {
-	m := Message{}
-	if err := strictjson.Unmarshal(data, &m); err != nil {
+	m, err := strictjson.Texts[payment.Kind](data)
+	if err != nil {
 		return nil, payment.BadJSONError("message", err)
 	}
 	for kind := range m {
@@ -143,6 +143,9 @@ func readMessage(data []byte) (Message, error) {
 }
 
 func clip(s string) string { return s[:min(len(s), 40)] }
+
+// Empty reports whether the exchange has nothing to keep.
+func (x *Exchange) Empty() bool { return len(x.records) == 0 }
 
 // Note marks the objects remembered so far with the operation that they belong to.
 func (x *Exchange) Note(note string) {

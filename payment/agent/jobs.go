@@ -30,13 +30,19 @@ func (tx *Tx) Schedule(job Job) error {
 		return err
 	}
 	tx.wake = append(tx.wake, func() { tx.agent.jobs.add(job) })
-	return tx.bolt.Bucket(bucketJobs).Put(jobKey(job.Name, job.ID), raw)
+	key := jobKey(job.Name, job.ID)
+	tx.agent.later.drop(bucketJobs, string(key)) // that was the one before
+	return tx.bolt.Bucket(bucketJobs).Put(key, raw)
 }
 
 // Cancel removes a job; it is no error if there is none.
 func (tx *Tx) Cancel(name, id string) error {
 	return tx.bolt.Bucket(bucketJobs).Delete(jobKey(name, id))
 }
+
+// Done says that a job needs not be done any more. It is removed with the next commit, whatever that is for, or a moment
+// later; should the process end before, the job is done again.
+func (a *Agent) Done(name, id string) { a.later.add(bucketJobs, string(jobKey(name, id)), nil) }
 
 // Scheduled reports whether there is such a job.
 func (tx *Tx) Scheduled(name, id string) bool {
@@ -148,6 +154,12 @@ func (j *jobs) next() (*Job, time.Duration) {
 
 // do does a job unless it was cancelled or put off.
 func (j *jobs) do(ctx context.Context, job Job) {
+	if _, done := j.agent.later.get(bucketJobs, string(jobKey(job.Name, job.ID))); done {
+		if err := j.agent.flush(ctx); err != nil && ctx.Err() == nil {
+			j.again(ctx, job, err)
+		}
+		return
+	}
 	var stored Job
 	err := j.agent.Read(func(tx *Tx) error {
 		raw := tx.bolt.Bucket(bucketJobs).Get(jobKey(job.Name, job.ID))

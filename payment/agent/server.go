@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -8,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -44,6 +46,7 @@ type Call struct {
 	agent   *Agent
 	body    []byte
 	digest  string // of caller, path and body
+	reply   []byte // what was kept of it, once it is finished
 	Exchange
 }
 
@@ -87,11 +90,26 @@ func Key(id, operation string, number int64) string {
 	return id + "/" + operation + "/" + strconv.FormatInt(number, 10)
 }
 
-// operation is what is kept of an operation that was begun or done.
+// operation is what is kept of an operation that was begun or done: its parts with a zero octet between them.
 type operation struct {
-	Peer   string          `json:"peer"`
-	Digest string          `json:"digest"`
-	Reply  json.RawMessage `json:"reply,omitempty"` // absent while it is not done
+	peer, digest string
+	reply        []byte // JSON; empty while it is not done
+}
+
+func (o operation) encode() []byte {
+	raw := make([]byte, 0, len(o.peer)+len(o.digest)+len(o.reply)+2)
+	raw = append(append(raw, o.peer...), 0)
+	raw = append(append(raw, o.digest...), 0)
+	return append(raw, o.reply...)
+}
+
+func readOperation(raw []byte) (operation, error) {
+	peer, rest, found := bytes.Cut(raw, []byte{0})
+	digest, reply, also := bytes.Cut(rest, []byte{0})
+	if !found || !also {
+		return operation{}, fmt.Errorf("stored operation of %d octets, want peer, digest and reply", len(raw))
+	}
+	return operation{string(peer), string(digest), bytes.Clone(reply)}, nil
 }
 
 // Begin notes in the store that the operation of the call is under way, so that from here on the same key stands for
@@ -104,15 +122,24 @@ func (tx *Tx) Finish(c *Call, reply any) error {
 	if err != nil {
 		return err
 	}
+	tx.wake = append(tx.wake, func() { c.reply = raw })
 	return tx.operation(c, raw)
 }
 
-func (tx *Tx) operation(c *Call, reply json.RawMessage) error {
-	raw, err := json.Marshal(operation{Peer: c.URI, Digest: c.digest, Reply: reply})
+// FinishLater keeps the reply to the call with the next commit, whatever that is for. For a reply that would be found
+// again, if less quickly, when the same request comes after a crash.
+func (a *Agent) FinishLater(c *Call, reply any) error {
+	raw, err := json.Marshal(reply)
 	if err != nil {
 		return err
 	}
-	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), raw)
+	c.reply = raw
+	a.later.add(bucketReplies, c.Key, operation{c.URI, c.digest, raw}.encode())
+	return nil
+}
+
+func (tx *Tx) operation(c *Call, reply []byte) error {
+	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), operation{c.URI, c.digest, reply}.encode())
 }
 
 // Endpoints lists the endpoints: method and path, as http.ServeMux has them.
@@ -139,6 +166,9 @@ func (a *Agent) Get(pattern string, roles []policy.Role, handle func(ctx context
 // request gets that reply without it.
 func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
 	a.routes = append(a.routes, route{"POST " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {
+		if err := a.mayAct(r.Context(), pattern); err != nil {
+			return err
+		}
 		if err := c.readBody(w, r); err != nil {
 			return err
 		}
@@ -153,13 +183,18 @@ func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx contex
 		} else if stored != nil {
 			a.reached("answering", c.Key)
 			w.Header().Set(replayedHeader, "true")
-			return writeJSON(w, stored)
+			writeRaw(w, stored)
+			return nil
 		}
 		// What was begun is finished even if the caller goes away.
 		reply, err := handle(a.patient(context.WithoutCancel(r.Context()), r.Header.Get(patienceHeader)), c)
 		a.reached("answering", c.Key)
 		if err != nil {
 			return err
+		}
+		if c.reply != nil { // it was encoded to be kept
+			writeRaw(w, c.reply)
+			return nil
 		}
 		return writeJSON(w, reply)
 	}})
@@ -173,7 +208,7 @@ func (c *Call) readBody(w http.ResponseWriter, r *http.Request) error {
 		return problem.Errorf(http.StatusUnsupportedMediaType, "media-type", "content type is %q, want application/json", media)
 	}
 	var err error
-	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+	if c.body, err = readAll(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength); err != nil {
 		return err
 	}
 	h := sha256.New()
@@ -186,41 +221,43 @@ func (c *Call) readBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// usual is how long a body is trusted to be before it is there.
+const usual = 32 << 10
+
+// readAll is io.ReadAll for what is said to be of that size; negative if it is not known.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	buffer := bytes.NewBuffer(make([]byte, 0, min(max(size, 0), usual)+bytes.MinRead))
+	_, err := buffer.ReadFrom(r)
+	return buffer.Bytes(), err
+}
+
 // replay returns the reply to an operation that was done before, nil if it was not. To another party the
 // operation does not exist.
-func (a *Agent) replay(c *Call) (stored json.RawMessage, err error) {
+func (a *Agent) replay(c *Call) (stored []byte, err error) {
+	waiting, _ := a.later.get(bucketReplies, c.Key)
 	err = a.Read(func(tx *Tx) error {
-		raw := tx.bolt.Bucket(bucketReplies).Get([]byte(c.Key))
+		raw := waiting
+		if raw == nil {
+			raw = tx.bolt.Bucket(bucketReplies).Get([]byte(c.Key))
+		}
 		if raw == nil {
 			return nil
 		}
-		var op operation
-		if err := json.Unmarshal(raw, &op); err != nil {
-			return err
-		}
+		op, err := readOperation(raw)
 		switch {
-		case op.Peer != c.URI:
+		case err != nil:
+			return err
+		case op.peer != c.URI:
 			return ErrNotFound
-		case op.Digest != c.digest:
+		case op.digest != c.digest:
 			return payment.Refuse(payment.Conflict, "operation "+c.Key, "asked for with other bytes before", "the same bytes, or a key of its own")
 		}
-		stored = op.Reply
+		if len(op.reply) > 0 {
+			stored = op.reply
+		}
 		return nil
 	})
 	return stored, err
-}
-
-func writeJSON(w http.ResponseWriter, v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(len(raw)))
-	_, _ = w.Write(raw) // a caller who has gone asks again
-	return nil
 }
 
 // Handler returns the agent's endpoints behind the identity check.
@@ -245,10 +282,10 @@ func (a *Agent) Handler() http.Handler {
 	mux.Handle("/", problem.Handler(writer, func(http.ResponseWriter, *http.Request) error {
 		return payment.Refuse(payment.NotFound, "path", "not an endpoint of this agent", "one of docs/payment.md")
 	}))
-	return mtls.Handler(mtls.HandlerConfig{
+	return a.following(writer, mtls.Handler(mtls.HandlerConfig{
 		Trust: a.cfg.Source.Trust(), Authorize: mtls.AuthorizeRole(a.roles()...), Status: a.cfg.Status,
 		Problems: writer, Now: a.cfg.Now, Refusal: a.refusal,
-	}, mux)
+	}, mux))
 }
 
 // refusal gives a refused caller the code that a refused signer has.

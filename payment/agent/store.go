@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/boltlog"
+	"github.com/payca/payca/enroll/strictjson"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/ledger"
 )
@@ -52,17 +55,22 @@ func (a *Agent) prepare() error {
 func (a *Agent) Write(ctx context.Context, apply func(tx *Tx) error) error {
 	a.counters.commits.Add(1)
 	var wake []func()
+	var done []deferred
 	err := a.db.Write(ctx, func(bolt *bbolt.Tx) error {
-		tx := &Tx{bolt: bolt, agent: a}
+		tx, waiting := &Tx{bolt: bolt, agent: a}, a.later.list()
+		if err := tx.defers(waiting); err != nil {
+			return boltlog.Undo(err)
+		}
 		if err := apply(tx); err != nil {
 			return boltlog.Undo(err)
 		}
-		wake = tx.wake
+		wake, done = tx.wake, waiting
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	a.later.settle(done)
 	a.reached("committed", "")
 	for _, f := range wake {
 		f()
@@ -81,7 +89,7 @@ func (tx *Tx) Get(name string, v any) error {
 	if raw == nil {
 		return fmt.Errorf("%s: %w", name, ErrNotFound)
 	}
-	return json.Unmarshal(raw, v)
+	return strictjson.Trusted(raw, v)
 }
 
 // Put keeps v under a name.
@@ -140,37 +148,39 @@ type Record struct {
 	Object    string       `json:"-"`      // empty once erased
 }
 
-// encode writes a record: the digest of the object, the size of the rest in JSON, that, and the object as it is.
+// A kept record is the digest of the object, its kind and the size of the rest in JSON, that, and the object as it is.
+type kept struct{ sum, kind, meta, object []byte }
+
 func (r Record) encode(sum [digestSize]byte) ([]byte, error) {
 	meta, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	raw := make([]byte, 0, digestSize+4+len(meta)+len(r.Object))
+	raw := make([]byte, 0, digestSize+1+len(r.Kind)+4+len(meta)+len(r.Object))
 	raw = append(raw, sum[:]...)
+	raw = append(append(raw, byte(len(r.Kind))), r.Kind...)
 	raw = binary.BigEndian.AppendUint32(raw, uint32(len(meta)))
 	return append(append(raw, meta...), r.Object...), nil
 }
 
 // splitRecord finds the parts of what encode wrote.
-func splitRecord(raw []byte) (meta, object []byte, err error) {
-	if len(raw) < digestSize+4 {
-		return nil, nil, fmt.Errorf("%d octets, want more", len(raw))
+func splitRecord(raw []byte) (k kept, err error) {
+	input, size := cryptobyte.String(raw), uint32(0)
+	ok := input.ReadBytes(&k.sum, digestSize) && input.ReadUint8LengthPrefixed((*cryptobyte.String)(&k.kind)) &&
+		input.ReadUint32(&size) && uint64(size) <= uint64(len(input))
+	if !ok {
+		return kept{}, fmt.Errorf("%d octets, want more", len(raw))
 	}
-	size := binary.BigEndian.Uint32(raw[digestSize:])
-	rest := raw[digestSize+4:]
-	if uint64(size) > uint64(len(rest)) {
-		return nil, nil, fmt.Errorf("%d octets, want %d or more", len(rest), size)
-	}
-	return rest[:size], rest[size:], nil
+	k.meta, k.object = input[:size], input[size:]
+	return k, nil
 }
 
 func decodeRecord(raw []byte) (r Record, err error) {
-	meta, object, err := splitRecord(raw)
+	k, err := splitRecord(raw)
 	if err == nil {
-		err = json.Unmarshal(meta, &r)
+		err = strictjson.Trusted(k.meta, &r)
 	}
-	r.Object = string(object)
+	r.Object = string(k.object)
 	return r, err
 }
 
@@ -252,6 +262,22 @@ func (tx *Tx) Records(id string) ([]Record, error) {
 	return records, nil
 }
 
+// Objects returns the objects of a payment by kind, those of the kinds that are listed, oldest first, as [View] shows them.
+func (tx *Tx) Objects(id string, kinds ...payment.Kind) (map[string][]string, error) {
+	objects := map[string][]string{}
+	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
+	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+		k, err := splitRecord(value)
+		if err != nil {
+			return nil, fmt.Errorf("record %x: %w", key, err)
+		}
+		if kind := payment.Kind(k.kind); slices.Contains(kinds, kind) {
+			objects[string(kind)] = append(objects[string(kind)], string(k.object))
+		}
+	}
+	return objects, nil
+}
+
 // Object returns the object of a payment with that digest; [ErrNotFound] if it is not kept.
 func (tx *Tx) Object(id, digest string) (string, error) {
 	sum, err := base64.RawURLEncoding.DecodeString(digest)
@@ -261,8 +287,8 @@ func (tx *Tx) Object(id, digest string) (string, error) {
 	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
 	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
 		if bytes.HasPrefix(value, sum) {
-			_, object, err := splitRecord(value)
-			return string(object), err
+			k, err := splitRecord(value)
+			return string(k.object), err
 		}
 	}
 	return "", fmt.Errorf("object %s of payment %s: %w", digest, id, ErrNotFound)

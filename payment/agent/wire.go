@@ -118,18 +118,5 @@ func hashSecret(secret string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Objects sorts the signed objects of records by kind, oldest first, as [View] shows them.
-func Objects(records []Record, kinds ...payment.Kind) map[string][]string {
-	objects := map[string][]string{}
-	for _, r := range records {
-		for _, kind := range kinds {
-			if r.Kind == kind {
-				objects[string(kind)] = append(objects[string(kind)], r.Object)
-			}
-		}
-	}
-	return objects
-}
-
 // Reviewed is the kind of event that lists what a party checked before it went on.
 const Reviewed = "payment.reviewed"

@@ -21,6 +21,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/agent"
 	"github.com/payca/payca/policy"
@@ -111,8 +112,12 @@ func (n *Node) Encrypt(t testing.TB) *x509.Certificate {
 func (n *Node) Start(t testing.TB) {
 	t.Helper()
 	w := n.world
+	var changes *feed.Client
+	if w.opts.FeedFor != nil {
+		changes = w.opts.FeedFor(w.Net, n.ID)
+	}
 	cfg := agent.Config{
-		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.statusFor(n), Directory: directory{w.Net.Store, w}, Peers: n.peers(),
+		Dir: n.Dir, Source: n.Source, Keys: n.keys, Status: w.statusFor(t, n, changes), Feed: changes, Directory: directory{w.Net.Store, w}, Peers: n.peers(),
 		Timeout: w.opts.Timeout, Now: w.opts.Now, Logger: w.opts.Logger, NoSync: n.NoSync || w.opts.NoSync,
 	}
 	w.opts.apply(&cfg, n.ID)

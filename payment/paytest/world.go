@@ -13,6 +13,7 @@ import (
 	"github.com/payca/payca/ca/catest"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/payment"
 	"github.com/payca/payca/payment/account"
 	"github.com/payca/payca/payment/agent"
@@ -43,6 +44,7 @@ type Options struct {
 	Fail        func(node, point string)                                    `json:"-"` // called when a node reaches a point
 	Dial        func(from, to, address string) string                       `json:"-"` // another address to call, such as a proxy's
 	Status      mtls.StatusChecker                                          `json:"-"` // nil for one that asks the CA at every use
+	FeedFor     func(net *catest.Network, node string) *feed.Client         `json:"-"` // what tells a node of revocations, beside the one question that it asks of each certificate in an hour
 	StatusFor   func(node string) mtls.StatusChecker                        `json:"-"` // nil for Status for all
 	Certificate func(thumbprint string) []*x509.Certificate                 `json:"-"`
 	Logger      *slog.Logger                                                `json:"-"`
@@ -73,7 +75,12 @@ type World struct {
 }
 
 // statusFor returns what tells a node who is revoked.
-func (w *World) statusFor(n *Node) mtls.StatusChecker {
+func (w *World) statusFor(t testing.TB, n *Node, changes *feed.Client) mtls.StatusChecker {
+	if changes != nil {
+		checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: time.Hour, Feed: changes})
+		must(t, err)
+		return checker
+	}
 	if w.opts.StatusFor != nil {
 		return w.opts.StatusFor(n.ID)
 	}

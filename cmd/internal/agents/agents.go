@@ -19,6 +19,7 @@ import (
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/ocsp/feed"
 	"github.com/payca/payca/payment/agent"
 	"github.com/payca/payca/payment/agent/acquiringbank"
 	"github.com/payca/payca/payment/agent/confirmer"
@@ -41,6 +42,7 @@ type Running struct {
 
 	source     *enroll.Source
 	encryption *enroll.Encryption // nil for roles without
+	changes    *feed.Client       // of statuses
 	listen     string
 }
 
@@ -63,13 +65,18 @@ func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, 
 	if age == 0 {
 		age = -1
 	}
-	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: age, Logger: logger})
+	directory := newDirectory(source)
+	changes, err := feed.NewClient(feed.Config{URL: directory.url, HTTP: directory.client, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{source: source, listen: c.Listen}
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: age, Feed: changes, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	r := &Running{source: source, listen: c.Listen, changes: changes}
 	cfg := agent.Config{
-		Dir: c.Path(c.Data), Source: source, Status: checker, Directory: newDirectory(source), Timeout: time.Duration(c.Timeout), Logger: logger,
+		Dir: c.Path(c.Data), Source: source, Status: checker, Feed: changes, Directory: directory, Timeout: time.Duration(c.Timeout), Logger: logger,
 	}
 	for _, p := range c.Peers {
 		id := policy.Identity{Network: source.Identity().Network, Role: p.Role, Party: p.ID}
@@ -113,6 +120,7 @@ func (r *Running) Serve(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.Agent.Run(ctx, listener) })
 	group.Go(func() error { return r.source.Run(ctx) })
+	group.Go(func() error { return r.changes.Run(ctx) })
 	if r.encryption != nil {
 		group.Go(func() error { return r.encryption.Run(ctx) })
 	}
@@ -134,7 +142,7 @@ func newDirectory(source *enroll.Source) directory {
 		roots.AddCert(root)
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}, IdleConnTimeout: time.Minute}
-	return directory{client: &http.Client{Transport: transport, Timeout: 10 * time.Second}, url: source.URL()}
+	return directory{client: &http.Client{Transport: transport, Timeout: 20 * time.Second}, url: source.URL()}
 }
 
 // Certificate implements agent.Directory.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
@@ -31,72 +33,47 @@ type Config struct {
 	Status    *status.Service
 	TokenKey  crypto.Signer // ECDSA P-256
 	LogKey    string        // verifier key of the audit log
-	Problems  problem.Writer
-	Identify  func(http.Handler) http.Handler // the identity middleware
-	Sinks     func() []sink.Health            // how the sinks of the audit log are
-	Now       func() time.Time
+	// Backup records the event and takes a copy of the CA, for GET /v1/backup.
+	Backup   func(ctx context.Context, event audit.Event) (Backup, error)
+	Problems problem.Writer
+	Identify func(http.Handler) http.Handler // the identity middleware
+	// Endpoints is who may call what.
+	Endpoints *policy.Endpoints
+	// Many is from how many certificates on revoking them at once may need approval.
+	Many int
+	// Found reads a proposal for what is to be in force: a policy file, or issuing CA certificates.
+	Found   func(kind string, files map[string][]byte) (any, error)
+	Sinks   func() []sink.Health                          // how the sinks of the audit log are
+	Notices func(context.Context) (*notice.Health, error) // nil if nobody is told of certificates that end soon
+	Keys    func() []KeyUse                               // the CA's own keys
+	Suites  func() []SuiteUse                             // what its listeners offer and negotiated
+	// Recheck has the inventory looked at now, on somebody's word, unless that is under way.
+	Recheck func(by string)
+	// RecheckHealth is how the re-checks of the inventory are, and what alarms they raise.
+	RecheckHealth func(context.Context) (RecheckHealth, []status.Alarm, error)
+	Now           func() time.Time
 }
 
 // New returns the handler of the /v1 routes that are the API's own.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Authority == nil || cfg.Store == nil || cfg.Status == nil || cfg.TokenKey == nil || cfg.Root == nil || cfg.Identify == nil {
-		return nil, errors.New("api: want Authority, Store, Status, TokenKey, Root and Identify")
+	if cfg.Authority == nil || cfg.Store == nil || cfg.Status == nil || cfg.TokenKey == nil || cfg.Root == nil || cfg.Backup == nil || cfg.Identify == nil || cfg.Endpoints == nil || cfg.Found == nil || cfg.Recheck == nil || cfg.RecheckHealth == nil {
+		return nil, errors.New("api: want Authority, Store, Status, TokenKey, Root, Backup, Identify, Endpoints, Found, Recheck and RecheckHealth")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	a := &api{cfg}
 	mux := http.NewServeMux()
-	route := func(pattern string, handle func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle(pattern, problem.Handler(cfg.Problems, handle))
+	for _, rt := range routes() {
+		mux.Handle(rt.pattern, problem.Handler(cfg.Problems, a.admit(rt)))
 	}
-	route("GET /v1/parties", a.read(a.listParties))
-	route("POST /v1/parties", a.operate(a.addParty))
-	route("GET /v1/parties/{id}", a.read(a.showParty))
-	route("POST /v1/tokens", a.operate(a.createToken))
-	route("GET /v1/certificates", a.listCertificates)
-	route("GET /v1/certificates/{serial}", a.showCertificate)
-	route("POST /v1/revocations", a.revoke)
-	route("GET /v1/audit/head", a.read(a.logHead))
-	route("GET /v1/audit/leaves", a.read(a.logLeaves))
-	route("GET /v1/audit/hashes", a.read(a.logHashes))
-	route("GET /v1/audit/proof/{index}", a.read(a.logProof))
-	route("GET /v1/audit/consistency", a.read(a.logConsistency))
-	route("GET /v1/health", a.read(a.health))
-	route("/", func(_ http.ResponseWriter, r *http.Request) error {
+	mux.Handle("/", problem.Handler(cfg.Problems, func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.Method + " " + r.URL.Path}
-	})
+	}))
 	return cfg.Identify(mux), nil
 }
 
 type api struct{ cfg Config }
-
-type handler = func(http.ResponseWriter, *http.Request) error
-
-// operate admits operators only.
-func (a *api) operate(next handler) handler { return a.admit(next, policy.Operator) }
-
-// read admits operators and auditors.
-func (a *api) read(next handler) handler { return a.admit(next, policy.Operator, policy.Auditor) }
-
-func (a *api) admit(next handler, roles ...policy.Role) handler {
-	authorize := mtls.AuthorizeRole(roles...)
-	return func(w http.ResponseWriter, r *http.Request) error {
-		peer, err := caller(r)
-		if err != nil {
-			return err
-		}
-		if err := authorize(peer); err != nil {
-			event := a.event(r, audit.OperatorRefused)
-			event.Reason = r.Method + " " + r.URL.Path + ": " + err.Error()
-			if logErr := a.cfg.Store.Append(r.Context(), event); logErr != nil {
-				return logErr
-			}
-			return &problem.Error{Status: http.StatusForbidden, Name: "wrong-role", Detail: err.Error()}
-		}
-		return next(w, r)
-	}
-}
 
 // caller returns the identity that the middleware verified.
 func caller(r *http.Request) (*policy.Peer, error) {

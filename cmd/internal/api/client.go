@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
@@ -58,6 +59,13 @@ func (c *Client) Certificates(ctx context.Context, query url.Values) iter.Seq2[C
 	return pages[Certificate](ctx, c, "/v1/certificates", query)
 }
 
+// CertificatePage reads one page of the inventory; query as for [Client.Certificates], with "after" the Next of the page before.
+func (c *Client) CertificatePage(ctx context.Context, query url.Values) (Page[Certificate], error) {
+	var out Page[Certificate]
+	err := c.call(ctx, http.MethodGet, "/v1/certificates?"+query.Encode(), nil, &out)
+	return out, err
+}
+
 // Certificate finds one certificate by serial.
 func (c *Client) Certificate(ctx context.Context, serial string) (Certificate, error) {
 	var out Certificate
@@ -72,10 +80,95 @@ func (c *Client) Revoke(ctx context.Context, req RevocationRequest) (RevocationR
 	return out, err
 }
 
+// Release ends holds; see [Selection].
+func (c *Client) Release(ctx context.Context, req Selection) (ReleaseReply, error) {
+	var out ReleaseReply
+	err := c.call(ctx, http.MethodPost, "/v1/releases", req, &out)
+	return out, err
+}
+
+// Lists asks which CRLs are served.
+func (c *Client) Lists(ctx context.Context) (ListsReply, error) {
+	var out ListsReply
+	err := c.call(ctx, http.MethodGet, "/v1/crls", nil, &out)
+	return out, err
+}
+
+// SetState suspends, resumes or closes a party; or says what waits for approvers.
+func (c *Client) SetState(ctx context.Context, party string, req StateRequest) (StateReply, error) {
+	var out StateReply
+	err := c.call(ctx, http.MethodPost, "/v1/parties/"+url.PathEscape(party)+"/state", req, &out)
+	return out, err
+}
+
+// Requests yields requests for approval, page after page; query takes the parameters of GET /v1/requests.
+func (c *Client) Requests(ctx context.Context, query url.Values) iter.Seq2[ca.RequestView, error] {
+	return pages[ca.RequestView](ctx, c, "/v1/requests", query)
+}
+
+// Request finds a request for approval by id.
+func (c *Client) Request(ctx context.Context, id string) (ca.RequestView, error) {
+	var out ca.RequestView
+	err := c.call(ctx, http.MethodGet, "/v1/requests/"+url.PathEscape(id), nil, &out)
+	return out, err
+}
+
+// Vote delivers what an approver signed about a request.
+func (c *Client) Vote(ctx context.Context, id, object string) (VoteReply, error) {
+	var out VoteReply
+	err := c.call(ctx, http.MethodPost, "/v1/requests/"+url.PathEscape(id)+"/votes", Ballot{Vote: object}, &out)
+	return out, err
+}
+
+// Propose asks that something else be in force.
+func (c *Client) Propose(ctx context.Context, p Proposal) (Waiting, error) {
+	var out Waiting
+	err := c.call(ctx, http.MethodPost, "/v1/requests", p, &out)
+	return out, err
+}
+
+// BlockKey blocks a key; see [KeyRequest].
+func (c *Client) BlockKey(ctx context.Context, req KeyRequest) (ca.BlockedKey, error) {
+	var out ca.BlockedKey
+	err := c.call(ctx, http.MethodPost, "/v1/keys", req, &out)
+	return out, err
+}
+
+// UnblockKey takes a block back.
+func (c *Client) UnblockKey(ctx context.Context, req KeyRequest) (KeyRequest, error) {
+	var out KeyRequest
+	err := c.call(ctx, http.MethodPost, "/v1/keys/unblock", req, &out)
+	return out, err
+}
+
+// BlockedKeys yields the keys that operators have blocked, page after page.
+func (c *Client) BlockedKeys(ctx context.Context) iter.Seq2[ca.BlockedKey, error] {
+	return pages[ca.BlockedKey](ctx, c, "/v1/keys", url.Values{})
+}
+
+// Recheck has the inventory looked at now.
+func (c *Client) Recheck(ctx context.Context) (RecheckHealth, error) {
+	var out RecheckHealth
+	err := c.call(ctx, http.MethodPost, "/v1/rechecks", nil, &out)
+	return out, err
+}
+
+// Findings yields what the re-checks have against certificates, page after page.
+func (c *Client) Findings(ctx context.Context) iter.Seq2[ca.Finding, error] {
+	return pages[ca.Finding](ctx, c, "/v1/findings", url.Values{})
+}
+
 // Health asks how the CA is.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	var out Health
 	err := c.call(ctx, http.MethodGet, "/v1/health", nil, &out)
+	return out, err
+}
+
+// Crypto asks for the CA's own keys and suites.
+func (c *Client) Crypto(ctx context.Context) (CryptoInventory, error) {
+	var out CryptoInventory
+	err := c.call(ctx, http.MethodGet, "/v1/crypto", nil, &out)
 	return out, err
 }
 

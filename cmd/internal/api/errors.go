@@ -14,7 +14,9 @@ import (
 func MapError(err error) *problem.Error {
 	var used *ca.TokenUsedError
 	var revoked *ca.RevokedError
+	var free *ca.NotHeldError
 	var outside *audit.RangeError
+	var settled *ca.RequestSettledError
 	switch {
 	case errors.As(err, &outside):
 		return &problem.Error{Status: http.StatusBadRequest, Name: "bad-parameter", Detail: outside.Error(), Err: err}
@@ -22,6 +24,10 @@ func MapError(err error) *problem.Error {
 		return &problem.Error{Status: http.StatusForbidden, Name: "token-used", Detail: used.Error(), Err: err}
 	case errors.As(err, &revoked):
 		return &problem.Error{Status: http.StatusConflict, Name: "already-revoked", Detail: revoked.Error(), Err: err}
+	case errors.As(err, &free):
+		return &problem.Error{Status: http.StatusConflict, Name: "not-held", Detail: free.Error(), Err: err}
+	case errors.As(err, &settled):
+		return &problem.Error{Status: http.StatusConflict, Name: "request-settled", Detail: settled.Error(), Err: err}
 	case errors.Is(err, ca.ErrNotFound):
 		return &problem.Error{Status: http.StatusNotFound, Name: "not-found", Detail: err.Error(), Err: err}
 	case errors.Is(err, ca.ErrExists):

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/status"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 )
 
@@ -108,7 +110,10 @@ type Health struct {
 	Network string         `json:"network"`
 	Time    time.Time      `json:"time"`
 	Issuers []IssuerHealth `json:"issuers"`
-	Sinks   []sink.Health  `json:"sinks,omitempty"` // of the audit log
+	Alarms  []status.Alarm `json:"alarms,omitempty"`  // what somebody has to see to
+	Recheck RecheckHealth  `json:"recheck"`           // of the inventory
+	Sinks   []sink.Health  `json:"sinks,omitempty"`   // of the audit log
+	Notices *notice.Health `json:"notices,omitempty"` // about certificates that end soon
 }
 
 // An IssuerHealth is the state of one issuing CA and its status service.
@@ -117,20 +122,32 @@ type IssuerHealth struct {
 	NotAfter   time.Time `json:"not_after"`
 	OCSPSigner time.Time `json:"ocsp_signer_not_after"`
 	CRLNumber  uint64    `json:"crl_number"`
-	CRLUpdated time.Time `json:"crl_updated"`
+	CRLUpdated time.Time `json:"crl_updated"` // of the full list
+	CRLShards  int       `json:"crl_shards"`
+	Revoked    int       `json:"revoked"` // entries of the full list
 }
 
 // health: GET /v1/health
-func (a *api) health(w http.ResponseWriter, _ *http.Request) error {
-	health := Health{Network: a.cfg.Network, Time: a.cfg.Now().UTC()}
+func (a *api) health(w http.ResponseWriter, r *http.Request) error {
+	health := Health{Network: a.cfg.Network, Time: a.cfg.Now().UTC(), Alarms: a.cfg.Status.Alarms()}
 	for _, is := range a.cfg.Status.Issuers() {
 		health.Issuers = append(health.Issuers, IssuerHealth{
 			Name: is.Name, NotAfter: is.Certificate.NotAfter, OCSPSigner: is.OCSPSigner.NotAfter,
-			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated,
+			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated, CRLShards: is.Shards, Revoked: is.Revoked,
 		})
 	}
+	recheck, alarms, err := a.cfg.RecheckHealth(r.Context())
+	if err != nil {
+		return err
+	}
+	health.Recheck, health.Alarms = recheck, append(health.Alarms, alarms...)
 	if a.cfg.Sinks != nil {
 		health.Sinks = a.cfg.Sinks()
+	}
+	if a.cfg.Notices != nil {
+		if health.Notices, err = a.cfg.Notices(r.Context()); err != nil {
+			return err
+		}
 	}
 	return reply(w, http.StatusOK, health)
 }

@@ -3,7 +3,9 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/payca/payca/ca"
@@ -43,12 +45,30 @@ func (a *api) addParty(w http.ResponseWriter, r *http.Request) error {
 	if err := party.Check(a.cfg.Network); err != nil {
 		return err
 	}
+	if err := a.checkBank(r, party.Bank); err != nil {
+		return err
+	}
 	event := a.event(r, audit.PartyAdded)
 	event.Party, event.Role = party.ID, string(party.Role)
 	if err := a.cfg.Store.AddParty(r.Context(), party, event); err != nil {
 		return err
 	}
 	return reply(w, http.StatusCreated, party)
+}
+
+// checkBank wants the bank of a consumer to be registered; "" is none.
+func (a *api) checkBank(r *http.Request, id string) error {
+	if id == "" {
+		return nil
+	}
+	bank, err := a.cfg.Store.Party(r.Context(), id)
+	if err != nil && !errors.Is(err, ca.ErrNotFound) {
+		return err
+	}
+	if err != nil || !bank.Role.Banker() {
+		return &policy.Violation{Rule: "party-bank", Field: "bank", Got: strconv.Quote(id) + ", which is none", Want: "a registered issuing bank or wallet"}
+	}
+	return nil
 }
 
 // showParty: GET /v1/parties/{id}

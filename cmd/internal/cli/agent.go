@@ -140,6 +140,7 @@ func (a *app) runAgent(ctx context.Context, role policy.Role, file string) error
 		where = "on " + conf.Listen
 	}
 	a.storyf("Agent of %s, %s", r.URI(), where)
+	defer collectLess()()
 	err = errors.Join(r.Run(ctx), r.Close())
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fail(ExitFailure, err, "stop the program that listens there, or change listen in the configuration")

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -12,42 +11,7 @@ import (
 
 func newCertCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "cert", Short: "Look up what was issued"}
-	cmd.AddCommand(newCertListCommand(a), newCertShowCommand(a))
-	return cmd
-}
-
-func newCertListCommand(a *app) *cobra.Command {
-	var party, role, issuer, profile, status string
-	cmd := &cobra.Command{
-		Use: "list", Short: "List the certificates that were issued", Example: "  payca cert list --party shop1 --status valid", Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.operator()
-			if err != nil {
-				return err
-			}
-			query := url.Values{}
-			for name, value := range map[string]string{"party": party, "role": role, "issuer": issuer, "profile": profile, "status": status} {
-				if value != "" {
-					query.Set(name, value)
-				}
-			}
-			for c, err := range client.Certificates(cmd.Context(), query) {
-				if err != nil {
-					return explain(err)
-				}
-				if err := a.show(c, func(w io.Writer) { printCertificateLine(w, c) }); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&party, "party", "", "only of this party")
-	flags.StringVar(&role, "role", "", "only of this role")
-	flags.StringVar(&issuer, "issuer", "", "only by this issuing CA: consumer, merchant, gateway, bank, service")
-	flags.StringVar(&profile, "profile", "", "only of this profile")
-	flags.StringVar(&status, "status", "", "only valid, revoked or expired ones")
+	cmd.AddCommand(newCertListCommand(a), newCertShowCommand(a), newCertFindingsCommand(a), newCertRecheckCommand(a))
 	return cmd
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 type enrollOptions struct {
-	out   string
-	force bool
+	out, approval string
+	force, wait   bool
 }
 
 func newEnrollCommand(a *app) *cobra.Command {
@@ -25,7 +25,9 @@ func newEnrollCommand(a *app) *cobra.Command {
 		Short: "Get this party's certificate, or keep it current",
 		Long: `Get a certificate with a one-time token: make a key, have it certified, and write
 key, certificate and root to --dir/PARTY. Where that identity exists already it is
-kept, or renewed if it is due; so the command can be repeated.
+kept, or renewed if it is due; so the command can be repeated. Where the CA wants
+approval, the key and the request are kept in --dir/PARTY, and the same command, or --wait,
+gets the certificate once it is approved.
 
   TOKEN  what payca token create printed; - reads it from standard input, and
          without it PAYCA_TOKEN is used`,
@@ -40,6 +42,8 @@ kept, or renewed if it is due; so the command can be repeated.
 		},
 	}
 	cmd.Flags().StringVar(&o.out, "out", "", "directory of the identity (default: PARTY in --dir)")
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until approvers have decided")
+	cmd.Flags().StringVar(&o.approval, "approval", "", "`file` with the approval that the party's bank signed")
 	cmd.Flags().BoolVar(&o.force, "force", false, "enroll again although the identity is current; the key it has is kept aside")
 	return cmd
 }
@@ -68,7 +72,18 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	if dir == "" {
 		dir = filepath.Join(a.dir, token.Party)
 	}
-	outcome, err := enroll.Enroll(cmd.Context(), enroll.EnrollConfig{Token: text, Dir: dir, Force: o.force})
+	var approval []byte
+	if o.approval != "" {
+		if approval, err = os.ReadFile(o.approval); err != nil {
+			return err
+		}
+	}
+	outcome, err := enroll.Enroll(cmd.Context(), enroll.EnrollConfig{
+		Token: text, Dir: dir, Force: o.force, Wait: o.wait, Approval: strings.TrimSpace(string(approval)),
+		Notify: func(p enroll.Pending) {
+			a.storyf("Request %s waits for %s, until %s", p.ID, p.Wants, p.NotAfter.Format(timeLayout))
+		},
+	})
 	if e, ok := errors.AsType[*exitError](explain(err)); ok {
 		e.hint = strings.ReplaceAll(e.hint, "PARTY", token.Party)
 		return e
@@ -76,10 +91,25 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	if err != nil {
 		return err
 	}
+	if outcome.Action == enroll.Waiting {
+		return a.showWaiting(outcome)
+	}
 	if outcome.Action == enroll.Enrolled {
 		a.storyf("Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
 	}
 	return a.showOutcome(outcome)
+}
+
+// showWaiting says what an enrollment waits for.
+func (a *app) showWaiting(o enroll.Outcome) error {
+	view := map[string]any{"action": o.Action, "party": o.Identity.Party, "role": o.Identity.Role, "network": o.Identity.Network, "pending": o.Pending}
+	err := a.show(view, func(w io.Writer) {
+		fmt.Fprintf(w, "Waiting %s as %s: request %s wants %d more for %s\n", o.Identity.Party, o.Identity.Role, o.Pending.ID, o.Pending.Missing, o.Pending.Wants)
+	})
+	if err != nil {
+		return err
+	}
+	return silent(ExitDue)
 }
 
 // showOutcome says what became of an identity and where its files are.

@@ -14,11 +14,19 @@ import (
 // more than a directory with files: it must hold the example to the letter.
 var elsewhere = map[string]string{
 	"payca init": "network.txtar", "payca serve": "network.txtar", "payca enroll": "network.txtar", "payca renew": "network.txtar",
-	"payca revoke": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
+	"payca revoke": "network.txtar", "payca hold": "network.txtar", "payca release": "network.txtar",
+	"payca export status": "network.txtar", "payca ceremony crl": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
 	"payca party add": "network.txtar", "payca party list": "network.txtar", "payca party show": "network.txtar",
-	"payca token create": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar",
+	"payca token create": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar", "payca cert findings": "keys.txtar", "payca cert recheck": "keys.txtar",
+	"payca key block": "keys.txtar", "payca key unblock": "keys.txtar", "payca key list": "keys.txtar", "payca report expiring": "network.txtar", "payca report pci": "network.txtar",
 	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",
 	"payca audit prove": "audit.txtar", "payca audit verify-proof": "audit.txtar", "payca audit witness": "audit.txtar", "payca demo": "demo.txtar",
+
+	"payca party suspend": "approval.txtar", "payca party resume": "approval.txtar", "payca party close": "approval.txtar",
+	"payca request list": "approval.txtar", "payca request show": "approval.txtar", "payca request approve": "approval.txtar",
+	"payca request reject": "approval.txtar", "payca request propose": "approval.txtar",
+	"payca policy show": "policy.txtar", "payca policy explain": "policy.txtar",
+	"payca backup": "backup.txtar", "payca restore": "backup.txtar", "payca recover": "backup.txtar",
 
 	"payca agent": "agents.txtar", "payca agent invite": "agents.txtar", "payca trace": "agents.txtar",
 	"payca pay link": "agents.txtar", "payca pay catalogue": "agents.txtar", "payca pay order": "agents.txtar", "payca pay amend": "agents.txtar",

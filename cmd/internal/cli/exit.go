@@ -10,7 +10,7 @@ const (
 	ExitDone        = 0 // done, or nothing to do
 	ExitFailure     = 1 // it could not be done
 	ExitUsage       = 2 // the command line or the environment is wrong
-	ExitDue         = 3 // a certificate is due for renewal
+	ExitDue         = 3 // a certificate is due for renewal, or something waits for approvers
 	ExitRefused     = 4 // the CA refused
 	ExitInvalid     = 5 // not valid: expired, revoked, wrong role
 	ExitUnreachable = 6 // the CA cannot be reached

@@ -59,6 +59,8 @@ func explain(err error) error {
 		return fail(ExitFailure, err, "start that agent, and give the command again: nothing is done twice")
 	case errors.As(err, &refusal) && refusal.Status >= 500:
 		return fail(ExitFailure, err, "the CA's log has the cause, under "+refusal.Instance)
+	case errors.As(err, &refusal) && len(refusal.Violations) > 1:
+		return fail(ExitRefused, byLine{refusal}, hintFor(refusal))
 	case errors.As(err, &refusal):
 		return fail(ExitRefused, err, hintFor(refusal))
 	case errors.As(err, new(*ocsp.RevokedError)), errors.As(err, new(*ocsp.UnknownError)), policy.ViolationsOf(err) != nil:
@@ -69,13 +71,32 @@ func explain(err error) error {
 	return err
 }
 
+// byLine is a refusal for several reasons, one a line.
+type byLine struct{ *problem.Problem }
+
+// Error is the reasons.
+func (e byLine) Error() string {
+	lines := make([]string, len(e.Violations))
+	for i, v := range e.Violations {
+		lines[i] = v.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the refusal.
+func (e byLine) Unwrap() error { return e.Problem }
+
 // hintFor says what to do about a refusal.
 func hintFor(p *problem.Problem) string {
 	switch p.Name() {
 	case "token-used", "token-time", "token-key", "token-signature":
 		return "ask for a new one: payca token create PARTY"
+	case "several-certificates":
+		return "change them all: --all"
 	case "exists":
 		return "payca party show ID shows it"
+	case "request-settled":
+		return "payca request list --state all shows what became of it; a new one takes a new token"
 	case "wrong-role":
 		return "operators may do this; --dir names the directory with the operator's identity"
 	}

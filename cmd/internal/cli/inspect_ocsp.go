@@ -55,6 +55,9 @@ func inspectOCSPResponse(der []byte) (*object, error) {
 	o.add("responder", nameText(r.ResponderName))
 	o.add("produced_at", stamp(r.ProducedAt))
 	o.add("nonce", hex.EncodeToString(r.Nonce))
+	if r.ExtendedRevoke {
+		o.add("extended_revoke", true)
+	}
 	var answers []*object
 	for _, s := range r.Singles {
 		answer := certID(s.CertID)
@@ -62,9 +65,18 @@ func inspectOCSPResponse(der []byte) (*object, error) {
 		if s.State == ocsp.Revoked {
 			answer.add("revoked_at", stamp(s.RevokedAt))
 			answer.add("reason", reasonText(s.Reason))
+			if !s.Invalidity.IsZero() {
+				answer.add("invalidity_date", stamp(s.Invalidity))
+			}
+			if s.NeverIssued {
+				answer.add("never_issued", true)
+			}
 		}
 		answer.add("this_update", stamp(s.ThisUpdate))
 		answer.add("next_update", stamp(s.NextUpdate))
+		if !s.ArchiveCutoff.IsZero() {
+			answer.add("archive_cutoff", stamp(s.ArchiveCutoff))
+		}
 		answers = append(answers, answer)
 	}
 	o.add("answers", answers)
@@ -94,6 +106,8 @@ func reasonText(code int) string {
 	switch {
 	case code == 0:
 		return ""
+	case code == 8:
+		return "removeFromCRL" // of delta CRLs alone
 	case code < 0 || code > 255:
 		return fmt.Sprintf("reason(%d)", code)
 	}

@@ -90,35 +90,6 @@ func inspectRequest(der []byte) (*object, error) {
 	return o, nil
 }
 
-// inspectCRL shows any CRL, also those that a checker must not use by themselves: shards and deltas.
-func inspectCRL(der []byte) (*object, error) {
-	l, err := x509.ParseRevocationList(der)
-	if err != nil {
-		return nil, err
-	}
-	o := newObject("CRL")
-	o.add("issuer", l.Issuer.String())
-	if l.Number != nil {
-		o.add("number", l.Number.String())
-	}
-	o.add("this_update", stamp(l.ThisUpdate))
-	o.add("next_update", stamp(l.NextUpdate))
-	o.add("signature", l.SignatureAlgorithm.String())
-	o.add("authority_key_id", hex.EncodeToString(l.AuthorityKeyId))
-	o.add("extensions", extensions(l.Extensions))
-	o.add("sha256", digest(der))
-	revoked := make([]*object, 0, len(l.RevokedCertificateEntries))
-	for _, e := range l.RevokedCertificateEntries {
-		entry := &object{}
-		entry.add("serial", hexInt(e.SerialNumber))
-		entry.add("at", stamp(e.RevocationTime))
-		entry.add("reason", reasonText(e.ReasonCode))
-		revoked = append(revoked, entry)
-	}
-	o.add("revoked", revoked)
-	return o, nil
-}
-
 func inspectPrivateKey(der []byte) (*object, error) {
 	var key any
 	var err error

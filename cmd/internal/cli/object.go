@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,6 +44,11 @@ func (o *object) add(key string, value any) {
 		}
 	}
 	o.fields = append(o.fields, field{key, value})
+}
+
+// drop removes the fields with these keys.
+func (o *object) drop(keys ...string) {
+	o.fields = slices.DeleteFunc(o.fields, func(f field) bool { return slices.Contains(keys, f.key) })
 }
 
 // MarshalJSON writes the fields in their order.

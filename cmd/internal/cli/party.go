@@ -12,13 +12,14 @@ import (
 
 func newPartyCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "party", Short: "Register the network's parties and look them up"}
-	cmd.AddCommand(newPartyAddCommand(a), newPartyListCommand(a), newPartyShowCommand(a))
+	cmd.AddCommand(newPartyAddCommand(a), newPartyListCommand(a), newPartyShowCommand(a),
+		newStateCommand(a, policy.Suspended), newStateCommand(a, policy.Active), newStateCommand(a, policy.Closed))
 	return cmd
 }
 
 type partyAddOptions struct {
-	role, name string
-	dns, ips   []string
+	role, name, bank string
+	dns, ips         []string
 }
 
 func newPartyAddCommand(a *app) *cobra.Command {
@@ -37,6 +38,7 @@ that a certificate request asks for beyond it.
 	flags := cmd.Flags()
 	flags.StringVar(&o.role, "role", "", "what the party is: consumer, merchant, gateway, issuing-bank, acquiring-bank, ... (required)")
 	flags.StringVar(&o.name, "name", "", "legal name, the organisation of the subject (default: ID)")
+	flags.StringVar(&o.bank, "bank", "", "of a consumer: id of the issuing bank or wallet that may approve its enrollment")
 	flags.StringSliceVar(&o.dns, "dns", nil, "DNS name that its servers may carry; may be repeated")
 	flags.StringSliceVar(&o.ips, "ip", nil, "IP address that its servers may carry; may be repeated")
 	return cmd
@@ -50,7 +52,7 @@ func (o *partyAddOptions) run(cmd *cobra.Command, a *app, id string) error {
 	if err != nil {
 		return usageErrorf("%v", err)
 	}
-	party := policy.Party{ID: id, Role: role, Name: o.name, DNSNames: o.dns, State: policy.Active}
+	party := policy.Party{ID: id, Role: role, Name: o.name, Bank: o.bank, DNSNames: o.dns, State: policy.Active}
 	if party.Name == "" {
 		party.Name = id
 	}
@@ -108,6 +110,9 @@ func newPartyShowCommand(a *app) *cobra.Command {
 			return a.show(a.partyView(client.Network, party), func(w io.Writer) {
 				printParty(w, client.Network, party)
 				fmt.Fprintf(w, "  state %s, registered %s\n", party.State, party.Created.Format("2006-01-02 15:04:05Z"))
+				if party.Bank != "" {
+					fmt.Fprintf(w, "  bank %s\n", party.Bank)
+				}
 				for _, name := range party.DNSNames {
 					fmt.Fprintf(w, "  dns %s\n", name)
 				}

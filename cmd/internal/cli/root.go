@@ -60,7 +60,7 @@ type app struct {
 	json  bool   // --json
 	quiet bool   // --quiet
 	dir   string // --dir
-	as    string // --as of payca audit
+	as    string // --as of payca audit and payca request
 
 	command string // path of the command found: "payca config show"
 	started bool   // a command's run was reached: its errors are not about usage
@@ -81,7 +81,7 @@ func (a *app) root() *cobra.Command {
 		Long: `payca issues, renews, revokes and validates the certificates of the consumers,
 merchants, gateways and banks of a payment network.
 
-Exit codes: 0 done or nothing to do, 1 failure, 2 usage, 3 due for renewal,
+Exit codes: 0 done or nothing to do, 1 failure, 2 usage, 3 due for renewal or waiting for approval,
 4 refused by the CA, 5 not valid (expired, revoked, wrong role), 6 CA unreachable.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -96,9 +96,10 @@ Exit codes: 0 done or nothing to do, 1 failure, 2 usage, 3 due for renewal,
 	a.addGlobalFlags(root.PersistentFlags())
 	root.AddCommand(
 		newInitCommand(a), newServeCommand(a), newDemoCommand(a),
-		newEnrollCommand(a), newRenewCommand(a), newRevokeCommand(a),
+		newEnrollCommand(a), newRenewCommand(a), newRevokeCommand(a), newHoldCommand(a), newReleaseCommand(a),
 		newStatusCommand(a), newVerifyCommand(a),
-		newPartyCommand(a), newTokenCommand(a), newCertCommand(a), newAuditCommand(a),
+		newPartyCommand(a), newTokenCommand(a), newRequestCommand(a), newCertCommand(a), newKeyCommand(a), newReportCommand(a), newAuditCommand(a), newPolicyCommand(a),
+		newExportCommand(a), newCeremonyCommand(a), newBackupCommand(a), newRestoreCommand(a), newRecoverCommand(a), newBenchCommand(a),
 		newAgentCommand(a), newPayCommand(a), newSellCommand(a), newTraceCommand(a),
 		a.inspectCommand(), a.configCommand(), a.versionCommand(),
 	)

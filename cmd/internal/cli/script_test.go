@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects, "change": change, "cut": cut,
+			"webhook": webhook, "until": until, "put-policy": putPolicy,
 		},
 	})
 }

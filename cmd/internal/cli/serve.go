@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"syscall"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/boltstore"
+	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 )
@@ -49,13 +51,23 @@ func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 		return err
 	}
 	a.storyf("Serving %s on %s, status on %s", n.Name(), n.URL(), n.StatusURL())
+	defer collectLess()()
 	return n.Serve(ctx, listeners)
 }
 
 // explainOpen gives the remedy for what keeps a network from opening.
 func explainOpen(err error, dir string) error {
 	var locked *boltstore.LockedError
+	var restored *network.RestoredError
+	var older *status.NumberError
+	var pin *ca.PinError
 	switch {
+	case errors.As(err, &pin):
+		return fail(ExitFailure, err, "put back what was in force and serve; payca request propose "+pin.Kind+" asks for a change")
+	case errors.As(err, &older):
+		return fail(ExitFailure, err, fmt.Sprintf("payca recover --crl-floor %d --log-floor N raises the numbers after an older store was put back; payca recover --help says more", older.Published))
+	case errors.As(err, &restored):
+		return fail(ExitFailure, err, "payca recover --crl-floor N --log-floor N, or --no-newer if nothing happened after the backup; payca recover --help says more")
 	case errors.Is(err, network.ErrNoNetwork):
 		return fail(ExitFailure, err, "create one: payca init --dir "+dir)
 	case errors.As(err, &locked):

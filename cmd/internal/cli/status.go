@@ -16,6 +16,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/network"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/ocsp"
 )
@@ -97,6 +98,9 @@ func (a *app) overview(cmd *cobra.Command) error {
 	if err == nil && caErr == nil && due {
 		return fail(ExitDue, errors.New("a certificate is due for renewal"), "payca renew")
 	}
+	if err == nil && caErr == nil && view.CA != nil && len(view.CA.Alarms) > 0 {
+		return fail(ExitFailure, fmt.Errorf("the CA raises %d alarms, want none", len(view.CA.Alarms)), "docs/operations.md says what each means")
+	}
 	return errors.Join(err, caErr)
 }
 
@@ -113,8 +117,11 @@ func dueText(v identityView) string {
 func printHealth(w io.Writer, h api.Health) {
 	fmt.Fprintf(w, "%s is serving\n", h.Network)
 	for _, is := range h.Issuers {
-		fmt.Fprintf(w, "  %-9s until %s  OCSP signer until %s  CRL %d of %s\n", is.Name, is.NotAfter.Format("2006-01-02"),
-			is.OCSPSigner.Format("2006-01-02"), is.CRLNumber, is.CRLUpdated.Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(w, "  %-9s until %s  OCSP signer until %s  CRL %d of %s, %d revoked, %d shards\n", is.Name, is.NotAfter.Format("2006-01-02"),
+			is.OCSPSigner.Format("2006-01-02"), is.CRLNumber, is.CRLUpdated.Format("2006-01-02 15:04:05"), is.Revoked, is.CRLShards)
+	}
+	for _, alarm := range h.Alarms {
+		fmt.Fprintf(w, "  ALARM  %s  %s: %s\n", alarm.Name, alarm.About, alarm.Detail)
 	}
 	for _, s := range h.Sinks {
 		fmt.Fprintf(w, "  audit sink %s: %d events delivered", s.Name, s.Delivered)
@@ -122,6 +129,20 @@ func printHealth(w io.Writer, h api.Health) {
 			fmt.Fprintf(w, ", DOWN since %s: %s", s.Since.Format("2006-01-02 15:04:05Z"), s.Error)
 		}
 		fmt.Fprintln(w)
+	}
+	if h.Notices != nil {
+		printNotices(w, *h.Notices)
+	}
+}
+
+func printNotices(w io.Writer, h notice.Health) {
+	fmt.Fprintf(w, "  notices: %d sent, %d waiting, %d failed, %d in doubt, %d needless\n", h.Sent, h.Waiting, h.Failed, h.Doubtful, h.Needless)
+	for _, s := range h.Stuck {
+		fmt.Fprintf(w, "  notices by %s: %d STUCK since %s: %s; next attempt %s\n", s.Target, s.Messages,
+			s.Since.Format("2006-01-02 15:04:05Z"), s.Error, s.Next.Format("2006-01-02 15:04:05Z"))
+	}
+	if l := h.Last; l != nil {
+		fmt.Fprintf(w, "  notices by %s: message %d %s at %s: %s\n", l.Target, l.Message, l.State, l.At.Format("2006-01-02 15:04:05Z"), l.Error)
 	}
 }
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/payca/payca/policy"
@@ -29,12 +28,22 @@ type Config struct {
 	Keys Keys `yaml:"keys"`
 	// Profiles are rules for kinds of certificate. One replaces the built-in profile of the same name as a whole; the rest stand as they are.
 	Profiles []policy.ProfileConfig `yaml:"profiles"`
+	// Rules are conditions in CEL that every request of a party must fulfil, under whatever profile.
+	Rules []policy.RuleConfig `yaml:"rules"`
+	// Approvals is who approves changes of the policy and the issuing CAs, and the revocation of many certificates. Who approves a certificate stands in its profile.
+	Approvals policy.Approvals `yaml:"approvals"`
+	// Endpoints are what roles may call. An entry replaces the built-in one for the same role as a whole; the rest stand as they are.
+	Endpoints []policy.Access `yaml:"endpoints"`
 	// OCSP is the shape of OCSP answers.
 	OCSP OCSP `yaml:"ocsp"`
 	// CRL is the shape of revocation lists.
 	CRL CRL `yaml:"crl"`
 	// Audit is where the events of the audit log go besides the log itself, which is not configurable.
 	Audit Audit `yaml:"audit"`
+	// Notices are messages about certificates that end soon and have no successor.
+	Notices Notices `yaml:"notices"`
+	// Recheck is the nightly walk over the inventory.
+	Recheck Recheck `yaml:"recheck"`
 	// Log is the shape of the log on standard error.
 	Log Log `yaml:"log"`
 }
@@ -57,6 +66,16 @@ type Store struct {
 type Keys struct {
 	// PassphraseFile is the path of the file that holds the passphrase of the key files, relative to payca's directory. Keep it readable by the CA alone.
 	PassphraseFile string `yaml:"passphrase_file"`
+	// WeakLists are the paths of lists of weak public keys that nobody may have certified, relative to payca's directory: one fingerprint a line, as in Debian's openssl-blacklist.
+	WeakLists []string `yaml:"weak_lists"`
+}
+
+// Recheck is the nightly walk over the inventory, which looks at every certificate with the rules of today.
+type Recheck struct {
+	// At is the time of day at which it begins, in UTC.
+	At string `yaml:"at"`
+	// Load is how many percent of one processor it may take.
+	Load int `yaml:"load"`
 }
 
 // OCSP is the shape of OCSP answers.
@@ -65,20 +84,72 @@ type OCSP struct {
 	Validity policy.Duration `yaml:"validity"`
 	// MaxAge is how long HTTP caches may keep an answer; a revocation can stay hidden behind a cache for so long.
 	MaxAge policy.Duration `yaml:"max_age"`
+	// ResponderID is how answers name their signer: key or name.
+	ResponderID string `yaml:"responder_id"`
+	// SHA1 says whether questions by SHA-1 are answered; most clients ask no others.
+	SHA1 bool `yaml:"sha1"`
+	// ExtendedRevoke answers revoked in the place of unknown about serials that were never issued (RFC 6960 section 2.2).
+	ExtendedRevoke bool `yaml:"extended_revoke"`
+	// Retention is for how long after its end the status of a certificate is told, at least; answers say so by their archive cutoff. 0s says nothing.
+	Retention policy.Duration `yaml:"retention"`
 }
 
 // CRL is the shape of revocation lists.
 type CRL struct {
 	// Validity is the time from thisUpdate to nextUpdate of a list.
 	Validity policy.Duration `yaml:"validity"`
-	// Interval is the longest time between two lists; a revocation publishes a new one at once.
+	// Interval is the longest time between two lists; a revocation publishes a new one within a second.
 	Interval policy.Duration `yaml:"interval"`
+	// Shards is over how many parts of its CRL each issuing CA spreads new certificates; 0 has them name the full list. A certificate names its part for life, so a part that exists stays.
+	Shards int `yaml:"shards"`
+	// ShardsOf is another number of parts for some issuing CAs, as in {consumer 128}.
+	ShardsOf map[string]int `yaml:"shards_of"`
+	// ShardBudget is the size in octets above which a part raises an alarm.
+	ShardBudget int64 `yaml:"shard_budget"`
+	// RootAlarm is how long before its end the CRL of the root raises an alarm.
+	RootAlarm policy.Duration `yaml:"root_alarm"`
 }
 
 // Audit is where the events of the audit log go.
 type Audit struct {
 	// Sinks are files, syslog servers and webhooks that get every event after its commit, in order, at least once.
 	Sinks []Sink `yaml:"sinks"`
+}
+
+// Notices are messages about certificates that end soon.
+type Notices struct {
+	// Expiring is how long before the end of a certificate people are told, once for each.
+	Expiring []policy.Duration `yaml:"expiring"`
+	// Mail is who gets them by mail; nobody without a server.
+	Mail Mail `yaml:"mail"`
+	// Webhook is who gets them by HTTP; nobody without a url.
+	Webhook Hook `yaml:"webhook"`
+}
+
+// Mail is how mail is sent.
+type Mail struct {
+	// Server is the host:port of an SMTP server.
+	Server string `yaml:"server"`
+	// Security is starttls, tls or none.
+	Security string `yaml:"security"`
+	// CAFile is the path of PEM certificates that vouch for the server, relative to payca's directory; empty for the system's.
+	CAFile string `yaml:"ca_file"`
+	// User is the name for AUTH PLAIN, empty for none.
+	User string `yaml:"user"`
+	// PasswordFile is the path of the file that holds the password, relative to payca's directory.
+	PasswordFile string `yaml:"password_file"`
+	// From is the address of the sender.
+	From string `yaml:"from"`
+	// To are the addresses of the receivers.
+	To []string `yaml:"to"`
+}
+
+// Hook is a webhook.
+type Hook struct {
+	// URL is where messages are posted to, http or https.
+	URL string `yaml:"url"`
+	// SecretFile is the path of the file that holds the secret with which they are signed, relative to payca's directory.
+	SecretFile string `yaml:"secret_file"`
 }
 
 // Log is the shape of the log.
@@ -98,26 +169,19 @@ func Default(network string) Config {
 		ServerNames: []string{"localhost"},
 		Addresses:   []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})},
 		Store:       Store{Bolt: "ca/store.db"},
-		Keys:        Keys{PassphraseFile: "ca/passphrase"},
+		Keys:        Keys{PassphraseFile: "ca/passphrase", WeakLists: []string{}},
 		Profiles:    []policy.ProfileConfig{},
-		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute)},
-		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour)},
+		Rules:       []policy.RuleConfig{},
+		Approvals:   policy.Approvals{Approvers: []string{}},
+		Endpoints:   []policy.Access{},
+		OCSP:        OCSP{Validity: policy.Duration(24 * time.Hour), MaxAge: policy.Duration(5 * time.Minute), ResponderID: "key", SHA1: true, Retention: policy.Duration(3 * 366 * 24 * time.Hour)},
+		CRL:         CRL{Validity: policy.Duration(7 * 24 * time.Hour), Interval: policy.Duration(12 * time.Hour), Shards: 16, ShardsOf: map[string]int{}, ShardBudget: 512 << 10, RootAlarm: policy.Duration(60 * 24 * time.Hour)},
 		Audit:       Audit{Sinks: []Sink{}},
-		Log:         Log{Level: "info", Format: "text"},
+		Notices: Notices{
+			Expiring: []policy.Duration{policy.Duration(7 * 24 * time.Hour), policy.Duration(24 * time.Hour)},
+			Mail:     Mail{Security: "starttls", To: []string{}},
+		},
+		Recheck: Recheck{At: "02:30", Load: 20},
+		Log:     Log{Level: "info", Format: "text"},
 	}
-}
-
-// AllProfiles returns the built-in profiles, those of the configuration in the
-// place of their namesakes or, if they have none, at the end.
-func (c *Config) AllProfiles() []policy.ProfileConfig {
-	all := policy.DefaultProfiles()
-	for _, p := range c.Profiles {
-		i := slices.IndexFunc(all, func(q policy.ProfileConfig) bool { return q.Name == p.Name })
-		if i < 0 {
-			all = append(all, p)
-			continue
-		}
-		all[i] = p
-	}
-	return all
 }

@@ -204,11 +204,7 @@ func (d *document) syntax(err error) error {
 // locate adds file and line to each FieldError that err joins.
 func (d *document) locate(err error) error {
 	var located []error
-	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		list = joined.Unwrap()
-	}
-	for _, one := range list {
+	for _, one := range listOf(err) {
 		place := d.name
 		if e, ok := errors.AsType[*FieldError](one); ok {
 			if line := d.line(e.Path); line > 0 {
@@ -218,6 +214,14 @@ func (d *document) locate(err error) error {
 		located = append(located, fmt.Errorf("%s: %w", place, one))
 	}
 	return errors.Join(located...)
+}
+
+// listOf is the errors that err joins, or err alone.
+func listOf(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 // line is where the key at path stands, or the nearest key around it; 0 if there is none.

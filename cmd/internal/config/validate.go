@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/policy"
 )
 
@@ -41,24 +43,44 @@ func (c *Config) Validate() error {
 	}
 	check("store.bolt", checkPath(c.Store.Bolt))
 	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
-	for i, p := range c.Profiles {
-		at := fmt.Sprintf("profiles[%d]", i)
-		if slices.ContainsFunc(c.Profiles[:i], func(q policy.ProfileConfig) bool { return q.Name == p.Name }) {
-			check(at+".name", fmt.Errorf("%q stands above too, want it once", p.Name))
-		}
-		_, err := policy.NewProfile(p)
-		check(at, err)
+	for i, path := range c.Keys.WeakLists {
+		check(fmt.Sprintf("keys.weak_lists[%d]", i), checkPath(path))
 	}
-	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
-	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
-	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
-	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	check("recheck.at", checkTimeOfDay(c.Recheck.At))
+	check("recheck.load", checkLoad(c.Recheck.Load))
+	profiles, err := c.CompileProfiles()
+	if err != nil {
+		errs = append(errs, listOf(err)...)
+	}
+	errs = append(errs, c.checkApprovals(profiles)...)
+	if _, err := c.CompileEndpoints(); err != nil {
+		errs = append(errs, listOf(err)...)
+	}
+	c.checkStatus(check)
+	checkNotices(check, c.Notices)
 	for i, s := range c.Audit.Sinks {
 		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
 	}
 	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", checkWord(c.Log.Format, "text", "json"))
 	return errors.Join(errs...)
+}
+
+// checkStatus checks what the CA says about its certificates.
+func (c *Config) checkStatus(check func(path string, err error)) {
+	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
+	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
+	check("ocsp.responder_id", checkWord(c.OCSP.ResponderID, "key", "name"))
+	check("ocsp.retention", checkRange(c.OCSP.Retention, 0, 20*366*24*time.Hour))
+	check("crl.validity", checkRange(c.CRL.Validity, time.Hour, 90*24*time.Hour))
+	check("crl.interval", checkRange(c.CRL.Interval, time.Minute, time.Duration(c.CRL.Validity)/2))
+	check("crl.shards", checkNumber(int64(c.CRL.Shards), 0, ca.MaxShards))
+	for _, name := range slices.Sorted(maps.Keys(c.CRL.ShardsOf)) {
+		check("crl.shards_of", checkWord(name, policy.CAs()...))
+		check("crl.shards_of."+name, checkNumber(int64(c.CRL.ShardsOf[name]), 0, ca.MaxShards))
+	}
+	check("crl.shard_budget", checkNumber(c.CRL.ShardBudget, 1<<10, 64<<20))
+	check("crl.root_alarm", checkRange(c.CRL.RootAlarm, 24*time.Hour, 365*24*time.Hour))
 }
 
 func checkListen(addr string) error {
@@ -96,6 +118,13 @@ func checkPath(path string) error {
 func checkRange(d policy.Duration, low, high time.Duration) error {
 	if t := time.Duration(d); t < low || t > high {
 		return fmt.Errorf("%s, want %s to %s", d, policy.Duration(low), policy.Duration(high))
+	}
+	return nil
+}
+
+func checkNumber(n, low, high int64) error {
+	if n < low || n > high {
+		return fmt.Errorf("%d, want %d to %d", n, low, high)
 	}
 	return nil
 }

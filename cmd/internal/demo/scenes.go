@@ -133,7 +133,7 @@ func (d *demo) revoke(ctx context.Context) error {
 	}
 	id := d.cast.merchant.ID
 	begun := time.Now()
-	answer, err := d.operator.Revoke(ctx, api.RevocationRequest{Party: id, Reason: "keyCompromise"})
+	answer, err := d.operator.Revoke(ctx, api.RevocationRequest{Selection: api.Selection{Party: id, All: true}, Reason: "keyCompromise"})
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func TestOpenSSLAgreesBeforeAndAfterARevocation(t *testing.T) {
 	if out := ask("-serial", "0x1234"); !strings.Contains(out, "cert.pem: good") || !strings.Contains(out, "0x1234: unknown") {
 		t.Errorf("two certificates in one request: got %s, want good and unknown", out)
 	}
-	_, err := r.operator.Revoke(t.Context(), api.RevocationRequest{Party: "shop1", Reason: "keyCompromise"})
+	_, err := r.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Party: "shop1", All: true}, Reason: "keyCompromise"})
 	must(t, err)
 	write()
 	if out := ask("-no_nonce"); !strings.Contains(out, "cert.pem: revoked") || !strings.Contains(out, "keyCompromise") {

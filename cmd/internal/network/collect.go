@@ -14,13 +14,13 @@ const (
 	tokenKept = 24 * time.Hour
 )
 
-// collect deletes tokens that ended, now and every hour, until ctx ends.
+// collect deletes tokens that ended and settles requests that nobody approved in time, now and every hour, until ctx ends.
 func (n *Network) collect(ctx context.Context) error {
 	ticker := time.NewTicker(collectEvery)
 	defer ticker.Stop()
 	for {
 		if err := n.collectOnce(ctx); err != nil && ctx.Err() == nil {
-			n.logger.LogAttrs(ctx, slog.LevelError, "cannot collect expired tokens", slog.Any("err", err))
+			n.logger.LogAttrs(ctx, slog.LevelError, "cannot collect what has ended", slog.Any("err", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -31,6 +31,9 @@ func (n *Network) collect(ctx context.Context) error {
 }
 
 func (n *Network) collectOnce(ctx context.Context) error {
+	if err := n.authority.ExpireRequests(ctx); err != nil {
+		return err
+	}
 	for {
 		done, err := n.store.Collect(ctx, n.now().Add(-tokenKept), collectBatch)
 		if err != nil || done < collectBatch {

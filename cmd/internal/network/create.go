@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/ca"
@@ -23,9 +24,9 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// rootCRLValidity is for how long the root CRL of the ceremony holds. The root
+// RootCRLValidity is for how long a root CRL holds unless something else is said. The root
 // key is offline, so a new one takes a ceremony.
-const rootCRLValidity = 365 * 24 * time.Hour
+const RootCRLValidity = 365 * 24 * time.Hour
 
 // CreateConfig says what [Create] makes.
 type CreateConfig struct {
@@ -121,7 +122,12 @@ func build(ctx context.Context, cfg CreateConfig, building string) (*Created, er
 	if err != nil {
 		return nil, err
 	}
-	ceremony, err := ca.Create(ca.CeremonyConfig{Network: cfg.Config.Network, StatusURL: cfg.Config.StatusURL, Now: cfg.Now})
+	profiles, err := cfg.Config.CompileProfiles()
+	if err != nil {
+		return nil, err
+	}
+	of := slices.IndexFunc(profiles, (*policy.Profile).Issuer) // there is a built-in one
+	ceremony, err := ca.Create(ca.CeremonyConfig{Network: cfg.Config.Network, StatusURL: cfg.Config.StatusURL, Profile: profiles[of], Now: cfg.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +156,7 @@ func writeCeremony(files layout, ring *ca.Keyring, ceremony *ca.Ceremony, now ti
 			return err
 		}
 	}
-	der, err := status.RootCRL(ceremony, 1, now, rootCRLValidity)
+	der, err := status.RootCRL(ceremony, status.RootList{Number: 1, Now: now, Validity: RootCRLValidity})
 	if err != nil {
 		return err
 	}
@@ -203,6 +209,9 @@ func firstOperator(ctx context.Context, cfg CreateConfig, building string, ring 
 	operator := policy.Party{ID: Operator, Role: policy.Operator, Name: name, State: policy.Active, Created: now}
 	created := audit.Event{Time: now, Kind: audit.NetworkCreated, Actor: "local", Attrs: map[string]string{"network": name}}
 	if err := core.store.Append(ctx, created); err != nil {
+		return time.Time{}, err
+	}
+	if err := core.putInForce(ctx); err != nil {
 		return time.Time{}, err
 	}
 	added := audit.Event{Time: now, Kind: audit.PartyAdded, Actor: "local", Party: operator.ID, Role: string(operator.Role)}

@@ -11,8 +11,10 @@
 //	ca/issuers/NAME.key
 //	ca/log.key log.pub      signer and verifier key of the audit log
 //	ca/token.key            signs enrollment tokens
+//	ca/status.key           signs the checkpoints of the status feed
 //	ca/passphrase           opens the keys, where none was given
 //	ca/store.db             inventory, parties, tokens, audit log
+//	ca/restored.json        there after [Restore], until [Recover]
 //	operator/               identity of the first operator
 //
 // Everything below ca/ appears at once, by a rename: a crash during Create

@@ -76,7 +76,7 @@ func (g gate) checkEncryption(ctx context.Context, caller policy.Identity, req s
 // encryption returns the profile of that name if it is one for encryption, else nil.
 func (c *core) encryption(name string) *policy.Profile {
 	for _, p := range c.profiles {
-		if p.Name() == name && isEncryption(p) {
+		if p.Name() == name && p.Encryption() {
 			return p
 		}
 	}
@@ -87,7 +87,7 @@ func (c *core) encryption(name string) *policy.Profile {
 func (c *core) encryptionProfiles(role policy.Role) string {
 	var names []string
 	for _, p := range c.profiles {
-		if p.Role() == role && isEncryption(p) {
+		if p.Role() == role && p.Encryption() {
 			names = append(names, p.Name())
 		}
 	}
@@ -96,8 +96,6 @@ func (c *core) encryptionProfiles(role policy.Role) string {
 	}
 	return strings.Join(names, " or ") + ", for encryption"
 }
-
-func isEncryption(p *policy.Profile) bool { return p.Config().KeyUsage == "keyAgreement" }
 
 // finder looks up the certificates of the network: its root, its issuing CAs, and all that they issued.
 func (c *core) finder() server.Finder {

@@ -205,7 +205,7 @@ func checkIssueAsksWhoCalls(t *testing.T, r *running) {
 	if status, name := r.request(t, gateway.TLS(), http.MethodPost, "/v1/issue", "application/json", []byte(`{"profile":"a","profile":"b","csr":""}`)); status != 400 || name != "bad-json" {
 		t.Errorf("a member twice: got %d %s", status, name)
 	}
-	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Serial: gateway.Leaf().SerialNumber.Text(16), Reason: "superseded"})
+	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Serial: gateway.Leaf().SerialNumber.Text(16), All: true}, Reason: "superseded"})
 	must(t, err)
 	if status, name := post(gateway.TLS()); status != 403 || name != "certificate-revoked" {
 		t.Errorf("with a revoked certificate: got %d %s", status, name)
@@ -216,10 +216,11 @@ func checkAPartyThatIsNotActiveIsIssuedNothing(t *testing.T, r *running) {
 	gateway, err := enroll.Open(r.enroll(t, "gw4", policy.Gateway))
 	must(t, err)
 	for _, state := range []policy.State{policy.Suspended, policy.Closed} {
-		must(t, r.network.SetState(t.Context(), "gw4", state))
+		_, err := r.operator.SetState(t.Context(), "gw4", api.StateRequest{State: state})
+		must(t, err)
 		_, err = r.caller(t, gateway).Issue(t.Context(), "gateway-encryption", newRequest(t))
-		if refused := problemOf(t, err); refused.Status != 403 || len(refused.Violations) != 1 || refused.Violations[0].Rule != "party-active" {
-			t.Errorf("%s: got %v, want party-active", state, refused)
+		if refused := problemOf(t, err); refused.Status != 403 || refused.Name() != "certificate-revoked" {
+			t.Errorf("%s: got %v, want certificate-revoked, as all its certificates are on hold or revoked", state, refused)
 		}
 	}
 }
@@ -246,7 +247,7 @@ func checkTheDirectoryFindsEveryCertificateByItsThumbprint(t *testing.T, r *runn
 			}
 		}
 	}
-	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Serial: reply.Serial, Reason: "superseded"})
+	_, err = r.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Serial: reply.Serial, All: true}, Reason: "superseded"})
 	must(t, err)
 	if _, err := enroll.FetchCertificate(t.Context(), http.DefaultClient, r.status, enroll.Thumbprint(encryption[0])); err != nil {
 		t.Errorf("a revoked certificate: got %v, want it all the same", err)

@@ -49,7 +49,7 @@ func TestWithoutALogNothingIsIssuedOrRevokedAndStatusGoesOn(t *testing.T) {
 
 	full.Store(true)
 	dir := filepath.Join(t.TempDir(), "shop2")
-	revocation := api.RevocationRequest{Party: "shop1", Reason: "keyCompromise"}
+	revocation := api.RevocationRequest{Selection: api.Selection{Party: "shop1", All: true}, Reason: "keyCompromise"}
 	for what, try := range map[string]func() error{
 		"enrolling": func() error {
 			_, err := enroll.Enroll(t.Context(), enroll.EnrollConfig{Token: token, Dir: dir})

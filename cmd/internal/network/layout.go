@@ -31,7 +31,7 @@ func (l layout) certificate(name string) string {
 
 func (l layout) key(name string) string {
 	switch name {
-	case "root", "log", "token":
+	case "root", "log", "token", "status":
 		return l.path(name + ".key")
 	}
 	return l.path("issuers", name+".key")

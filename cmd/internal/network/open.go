@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -46,6 +49,7 @@ type core struct {
 	store     ca.Store
 	authority *ca.Authority
 	profiles  []*policy.Profile
+	endpoints *policy.Endpoints // who may call what
 	status    *status.Service
 	tokenKey  crypto.Signer
 	logKey    string
@@ -87,15 +91,19 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	rootCRL, err := os.ReadFile(files.path("root.crl"))
+	profiles, err := cfg.config.CompileProfiles()
 	if err != nil {
 		return nil, err
 	}
-	linter, err := lint.New()
+	linter, err := lint.New(lint.Config{Network: cfg.config.Network, StatusURL: cfg.config.StatusURL, Issuers: keys.issuers, Profiles: profiles})
 	if err != nil {
 		return nil, err
 	}
-	profiles, err := compile(cfg.config.AllProfiles())
+	endpoints, err := cfg.config.CompileEndpoints()
+	if err != nil {
+		return nil, err
+	}
+	weak, err := weakKeys(cfg.dir, cfg.config.Keys.WeakLists)
 	if err != nil {
 		return nil, err
 	}
@@ -103,22 +111,51 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, tokenKey: keys.token, logKey: log.VerifierKey()}
+	statusKey, err := openStatusKey(ctx, files, cfg.ring)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	c := &core{config: cfg.config, root: keys.root, store: store, profiles: profiles, endpoints: endpoints, tokenKey: keys.token, logKey: log.VerifierKey()}
 	c.status, err = status.New(status.Config{
-		Store: store, Root: keys.root, RootCRL: rootCRL, OCSPValidity: time.Duration(cfg.config.OCSP.Validity),
-		OCSPMaxAge: time.Duration(cfg.config.OCSP.MaxAge), CRLValidity: time.Duration(cfg.config.CRL.Validity),
-		CRLInterval: time.Duration(cfg.config.CRL.Interval), Now: cfg.now, Logger: cfg.logger,
+		Store: store, Root: keys.root, RootCRL: func() ([]byte, error) { return os.ReadFile(files.path("root.crl")) }, Dir: files.path("crl"),
+		OCSP: ocspOptions(cfg.config.OCSP), Feed: status.FeedOptions{Key: statusKey, Origin: cfg.config.Network + "/status"},
+		CRLValidity: time.Duration(cfg.config.CRL.Validity), CRLInterval: time.Duration(cfg.config.CRL.Interval),
+		ShardBudget: cfg.config.CRL.ShardBudget, RootAlarm: time.Duration(cfg.config.CRL.RootAlarm), Now: cfg.now, Logger: cfg.logger,
 	})
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
-			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles,
-			Store: store, Linter: linter, StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Now: cfg.now, Logger: cfg.logger,
+			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles, Approvals: cfg.config.Approvals,
+			Store: store, Linter: linter, WeakKeys: weak, OwnKeys: ownKeys(keys, statusKey), StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return c, nil
+}
+
+// ownKeys are the keys of the CA that sign no certificates.
+func ownKeys(k *keys, status crypto.Signer) map[string]crypto.PublicKey {
+	return map[string]crypto.PublicKey{
+		"the audit log": k.log.Public(), "enrollment tokens": k.token.Public(), "the status feed": status.Public(),
+	}
+}
+
+// shards is over how many parts of its CRL each issuing CA spreads new certificates.
+func shards(c config.CRL) map[string]int {
+	n := map[string]int{}
+	for _, name := range policy.CAs() {
+		n[name] = c.Shards
+	}
+	maps.Copy(n, c.ShardsOf)
+	return n
+}
+
+func ocspOptions(c config.OCSP) status.OCSPOptions {
+	return status.OCSPOptions{
+		Validity: time.Duration(c.Validity), MaxAge: time.Duration(c.MaxAge), ByName: c.ResponderID == "name",
+		RefuseSHA1: !c.SHA1, ExtendedRevoke: c.ExtendedRevoke, Retention: time.Duration(c.Retention),
+	}
 }
 
 // inDir reads a path of the configuration: relative ones are below the network's directory.
@@ -133,18 +170,6 @@ func inDir(dir, path string) string {
 func StorePath(dir string) (string, error) {
 	cfg, err := LoadConfig(dir)
 	return inDir(dir, cfg.Store.Bolt), err
-}
-
-func compile(configs []policy.ProfileConfig) ([]*policy.Profile, error) {
-	var profiles []*policy.Profile
-	for _, cfg := range configs {
-		profile, err := policy.NewProfile(cfg)
-		if err != nil {
-			return nil, err
-		}
-		profiles = append(profiles, profile)
-	}
-	return profiles, nil
 }
 
 // keys are the opened keys of a network; the root's is not among them.
@@ -176,6 +201,26 @@ func openKeys(ctx context.Context, files layout, ring *ca.Keyring) (*keys, error
 		return nil, fmt.Errorf("opening the key of enrollment tokens: %w", err)
 	}
 	return &k, nil
+}
+
+// openStatusKey opens the key of the status feed, and makes it for a network of an older payca, which has none.
+func openStatusKey(ctx context.Context, files layout, ring *ca.Keyring) (ed25519.PrivateKey, error) {
+	signer, err := ca.OpenKey(ctx, files.key("status"), ring)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return key, seal(files.key("status"), ring, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the key of the status feed: %w", err)
+	}
+	key, ok := signer.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key of the status feed is %T, want Ed25519", signer)
+	}
+	return key, nil
 }
 
 func openIssuer(ctx context.Context, files layout, name string, ring *ca.Keyring) (is ca.Issuer, err error) {
@@ -225,6 +270,12 @@ func openRing(dir, file string, cfg config.Config) (*ca.Keyring, error) {
 		return nil, err
 	}
 	return ca.NewKeyring(passphrase)
+}
+
+// PassphraseFile returns the configured passphrase file of the network in dir.
+func PassphraseFile(dir string) (string, error) {
+	cfg, err := LoadConfig(dir)
+	return inDir(dir, cfg.Keys.PassphraseFile), err
 }
 
 // ReadPassphrase reads a passphrase file: its first line.

@@ -231,7 +231,7 @@ func TestOpenEncryptionWithoutTheCA(t *testing.T) {
 	first := current(e)
 	signing, err := o.source.Certificate()
 	must(t, err)
-	_, err = o.operator.Revoke(t.Context(), api.RevocationRequest{Serial: signing.Leaf.SerialNumber.Text(16), Reason: "superseded"})
+	_, err = o.operator.Revoke(t.Context(), api.RevocationRequest{Selection: api.Selection{Serial: signing.Leaf.SerialNumber.Text(16), All: true}, Reason: "superseded"})
 	must(t, err)
 	o.clock.advance(21 * day)
 	if e = o.open(t); current(e) != first { // due, and the CA refuses

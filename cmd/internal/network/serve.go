@@ -18,7 +18,9 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/enroll/mtls"
@@ -47,10 +49,16 @@ type Network struct {
 	handler     http.Handler                    // of the https listener
 	sinks       []*sink.Sink                    // of the audit log
 	directory   http.Handler                    // GET /certs/{thumbprint}, of both listeners
+	dir         string
+	notices     *notice.Notifier // nil if nobody is to be told
+	backups     backups
+	suites      api.Suites // of the https listener
+	recheck     *rechecker
 }
 
 // Open loads the network in cfg.Dir, closes what a crash left open, signs
-// fresh CRLs and OCSP signers, and issues the https listener's certificate.
+// fresh CRLs and OCSP signers, and issues the https listener's certificate. *[RestoredError] for one
+// that was restored and not recovered.
 func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -62,6 +70,9 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkRecovered(cfg.Dir); err != nil {
+		return nil, err
+	}
 	ring, err := openRing(cfg.Dir, cfg.PassphraseFile, conf)
 	if err != nil {
 		return nil, err
@@ -70,8 +81,12 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger}
+	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger, dir: cfg.Dir}
+	n.recheck = newRechecker(n)
 	if err = n.openSinks(cfg.Dir); err == nil {
+		err = n.openNotices(cfg.Dir)
+	}
+	if err == nil {
 		err = n.start(ctx)
 	}
 	if err != nil {
@@ -81,6 +96,9 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 }
 
 func (n *Network) start(ctx context.Context) error {
+	if err := n.putInForce(ctx); err != nil {
+		return err
+	}
 	events := []audit.Event{{Time: n.now().UTC(), Kind: audit.Started, Actor: "local"}}
 	for _, issuer := range n.authority.Issuers() {
 		events = append(events, audit.Event{Time: n.now().UTC(), Kind: audit.KeyLoaded, Actor: "local", Issuer: issuer})
@@ -149,14 +167,16 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	enrollment, err := server.New(server.Config{
 		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
-		Problems: problems, Identify: identify, Now: n.now,
+		Problems: problems, Identify: identify, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Now: n.now,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Notices: n.noticeHealth,
+		Recheck: n.recheck.ask, RecheckHealth: n.recheck.health,
+		Endpoints: n.endpoints, Found: n.found, Many: n.config.Approvals.ManyOrDefault(), Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -166,8 +186,9 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", operations)
+	mux.Handle(status.FeedPath, n.status)
 	mux.Handle(server.DirectoryPath, n.directory)
-	for _, path := range []string{"/", "/v1/enroll", "/v1/renew", "/v1/issue", "/v1/roots"} {
+	for _, path := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
 		mux.Handle(path, enrollment)
 	}
 	return mux, nil
@@ -198,10 +219,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	secure := &http.Server{
 		Handler: n.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
-		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, // verified by the identity middleware, so that a client with an expired certificate still gets an answer
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
-		},
+		TLSConfig: n.tlsConfig(),
 	}
 	plain := &http.Server{
 		Handler: n.plain(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute,
@@ -215,14 +233,27 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	for _, s := range n.sinks {
 		group.Go(func() error { return s.Run(ctx) })
 	}
+	if n.notices != nil {
+		group.Go(func() error { return n.notices.Run(ctx) })
+	}
 	group.Go(func() error { return n.collect(ctx) })
+	group.Go(func() error { return n.recheck.run(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return errors.Join(shutdown(grace, secure), shutdown(grace, plain))
 	})
-	return errors.Join(group.Wait(), n.store.Close())
+	return errors.Join(group.Wait(), n.Close())
+}
+
+// tlsConfig is that of the https listener.
+func (n *Network) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, // verified by the identity middleware, so that a client with an expired certificate still gets an answer
+		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
+		VerifyConnection: func(c tls.ConnectionState) error { n.suites.Observe(&c, n.now()); return nil },
+	}
 }
 
 // shutdown lets requests finish, and cuts off what does not within the grace.
@@ -259,8 +290,10 @@ func (n *Network) keepSelf(ctx context.Context) error {
 	}
 }
 
-// Close releases a network that was opened but never served.
-func (n *Network) Close() error { return n.store.Close() }
+// Close ends a network; one that was served is closed when it ends.
+func (n *Network) Close() error {
+	return errors.Join(n.authority.Unreserve(context.Background()), n.store.Close())
+}
 
 // gate lets the enrollment server ask the authority.
 type gate struct {
@@ -287,7 +320,7 @@ func request(req server.Request) ca.Request {
 
 func (g gate) issued(c *ca.Certificate, err error) (*server.Issued, error) {
 	if err != nil {
-		return nil, err
+		return nil, waiting(err)
 	}
 	id, err := policy.IdentityOf(c.Leaf, g.authority.Network())
 	return &server.Issued{Identity: id, Chain: c.Chain}, err
@@ -318,5 +351,14 @@ func (l localStatus) Check(ctx context.Context, leaf, _ *x509.Certificate, _ []b
 		verdict.State, verdict.RevokedAt, verdict.Reason = ocsp.Revoked, record.Revocation.At, int(record.Revocation.Reason)
 		return verdict, &ocsp.RevokedError{Serial: serial, At: verdict.RevokedAt, Reason: verdict.Reason, Source: verdict.Source}
 	}
-	return verdict, nil
+	return verdict, l.checkParty(ctx, record.Party)
+}
+
+// checkParty refuses a party that is suspended or closed, also while its certificates are still being put on hold or revoked.
+func (l localStatus) checkParty(ctx context.Context, id string) error {
+	party, err := l.store.Party(ctx, id)
+	if err == nil && party.State != policy.Active {
+		err = &problem.Error{Status: http.StatusForbidden, Name: "party-inactive", Detail: "party " + id + " is " + string(party.State) + ", want an active one"}
+	}
+	return err
 }

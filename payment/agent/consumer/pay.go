@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/payment"
@@ -214,26 +215,15 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 	if err != nil {
 		return err
 	}
-	receipt := p.Receipt
-	for _, raw := range v.Objects[string(payment.KindReceipt)] {
-		if c.Known(p.ID, payment.Object(raw)) {
-			continue
-		}
-		var r payment.Receipt
-		object, merchant, err := x.Open(ctx, agent.Message{payment.KindReceipt: raw}, payment.KindReceipt, &r)
-		if err != nil {
-			return err
-		}
-		if merchant.String() != p.Merchant || r.Ref != p.Dual || !approved || r.AuthRes != authres || r.Sum() != p.Amount {
-			return payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
-		}
-		if r.OIH != c.oih(p) {
-			return payment.Refuse(payment.OIHMismatch, "receipt.oih", r.OIH, c.oih(p)+", the order that was signed")
-		}
-		receipt = object.Digest()
+	receipt, err := c.receipt(ctx, x, p, v, authres, approved)
+	if err != nil {
+		return err
 	}
 	if err := c.transferred(ctx, x, p, v); err != nil {
 		return err
+	}
+	if x.Empty() && v.State == p.State && v.Reason == p.Reason && slices.Equal(v.Parts, p.Parts) {
+		return nil
 	}
 	return c.change(ctx, p.ID, func(tx *agent.Tx, p *purchase) error {
 		p.AuthRes, p.Receipt, p.Parts, p.Reason = authres, receipt, v.Parts, v.Reason
@@ -295,6 +285,29 @@ func (c *Consumer) transferred(ctx context.Context, x *agent.Exchange, p *purcha
 		}
 	}
 	return nil
+}
+
+// receipt checks the receipts that a merchant shows, and returns the digest of the newest. There is none before the bank has approved.
+func (c *Consumer) receipt(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View, authres string, approved bool) (string, error) {
+	receipt := p.Receipt
+	for _, raw := range v.Objects[string(payment.KindReceipt)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		var r payment.Receipt
+		object, merchant, err := x.Open(ctx, agent.Message{payment.KindReceipt: raw}, payment.KindReceipt, &r)
+		if err != nil {
+			return "", err
+		}
+		if merchant.String() != p.Merchant || r.Ref != p.Dual || !approved || r.AuthRes != authres || r.Sum() != p.Amount {
+			return "", payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
+		}
+		if r.OIH != c.oih(p) {
+			return "", payment.Refuse(payment.OIHMismatch, "receipt.oih", r.OIH, c.oih(p)+", the order that was signed")
+		}
+		receipt = object.Digest()
+	}
+	return receipt, nil
 }
 
 // Delivered signs for the goods.

@@ -42,7 +42,7 @@ func (g *Gateway) instruction(ctx context.Context, c *agent.Call) (any, error) {
 	if p.State == payment.Authorizing || p.State == payment.Reversing {
 		return view, nil // not the last word, so it is not kept
 	}
-	return view, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, view) })
+	return view, g.FinishLater(c, view)
 }
 
 // same refuses another instruction than the one that was taken.

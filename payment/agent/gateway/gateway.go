@@ -182,9 +182,8 @@ func (g *Gateway) view(p *record) (v agent.View, err error) {
 	if p.Mode != payment.ConfirmNone {
 		v.Confirmer = g.cfg.Confirmer
 	}
-	err = g.Read(func(tx *agent.Tx) error {
-		records, err := tx.Records(p.ID)
-		v.Objects = agent.Objects(records, payment.KindAuthRes, payment.KindConfirm, payment.KindTransferred, payment.KindVoided)
+	err = g.Read(func(tx *agent.Tx) (err error) {
+		v.Objects, err = tx.Objects(p.ID, payment.KindAuthRes, payment.KindConfirm, payment.KindTransferred, payment.KindVoided)
 		return err
 	})
 	return v, err

@@ -48,7 +48,7 @@ func (g *Gateway) void(ctx context.Context, c *agent.Call) (any, error) {
 	if err != nil {
 		return nil, agent.Unusable(err, p.Acquirer) // it goes on, whatever the banks said
 	}
-	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
+	return reply, g.FinishLater(c, reply)
 }
 
 // reverse has the banks release what they may hold, and tells the merchant if it waits for a result. It can be

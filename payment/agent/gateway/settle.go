@@ -63,7 +63,8 @@ func (g *Gateway) sendResult(ctx context.Context, id string) error {
 	if err := g.Send(ctx, p.Merchant, "/results", agent.Key(id, "result", 1), msg, &reply); err != nil && !agent.Final(err) {
 		return err
 	}
-	return g.Write(ctx, func(tx *agent.Tx) error { return tx.Cancel("result", id) })
+	g.Done("result", id)
+	return nil
 }
 
 // sendConfirm hands the expectation over to the confirmer. It can be repeated.
@@ -79,7 +80,8 @@ func (g *Gateway) sendConfirm(ctx context.Context, id string) error {
 	if err := g.Send(ctx, g.cfg.Confirmer, "/confirmations", agent.Key(id, "confirmation", 1), msg, nil); err != nil {
 		return err
 	}
-	return g.Write(ctx, func(tx *agent.Tx) error { return tx.Cancel("confirm", id) })
+	g.Done("confirm", id)
+	return nil
 }
 
 // confirmed: POST /payments/{id}/confirmed, key ID/confirmed/1: what the consumer answered.
@@ -179,7 +181,7 @@ func (g *Gateway) capture(ctx context.Context, c *agent.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reply, g.Write(ctx, func(tx *agent.Tx) error { return tx.Finish(c, reply) })
+	return reply, g.FinishLater(c, reply)
 }
 
 // transferred returns what the bank said to a capture that is done: its signed word, or its refusal.

@@ -303,9 +303,8 @@ func (m *Merchant) view(s *sale) (v agent.View, err error) {
 	v = agent.View{
 		ID: s.ID, State: s.State, Amount: s.Amount, Merchant: m.URI(), Gateway: m.cfg.Gateway, Parts: s.Parts, Reason: s.Reason,
 	}
-	err = m.Read(func(tx *agent.Tx) error {
-		records, err := tx.Records(s.ID)
-		v.Objects = agent.Objects(records, payment.KindOffer, payment.KindResult, payment.KindAuthRes, payment.KindReceipt, payment.KindTransferred, payment.KindVoided)
+	err = m.Read(func(tx *agent.Tx) (err error) {
+		v.Objects, err = tx.Objects(s.ID, payment.KindOffer, payment.KindResult, payment.KindAuthRes, payment.KindReceipt, payment.KindTransferred, payment.KindVoided)
 		return err
 	})
 	return v, err

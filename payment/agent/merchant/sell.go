@@ -58,7 +58,8 @@ func (m *Merchant) accept(ctx context.Context, c *agent.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reply, m.Write(ctx, func(tx *agent.Tx) error { return errors.Join(tx.Cancel("submit", id), tx.Finish(c, reply)) })
+	m.Done("submit", id)
+	return reply, m.FinishLater(c, reply)
 }
 
 // checkDual checks an acceptance against the newest offer.

@@ -1,4 +1,5 @@
-package storetest
+// Package bulk fills a store with many certificates, for measuring it.
+package bulk
 
 import (
 	"bytes"
@@ -21,22 +22,22 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// loaders is how many callers Load has, so that commits are full.
-const loaders = 512
+// Epoch is when the certificates begin.
+var Epoch = time.Date(2030, time.March, 4, 5, 6, 7, 0, time.UTC)
 
-// Load issues n certificates into a store, for measuring it, over the way that every
+// Load issues n certificates into a store with so many concurrent callers, for measuring it, over the way that every
 // certificate takes: an intent and an issuance for each. The certificates are one template, of the size that a
 // network issues, with a serial, a key and names of their own, and no valid signature. They belong to n/10
-// parties "party-0" and on, of four roles, and have the DNS name "shop-000000000.example.test" and on, by party; they end over two years from the
-// suite's epoch. A store that need not reach the disk is loaded in a minute or two for a million.
-func Load(ctx context.Context, store ca.Store, n int) error {
+// parties "party-0" and on, of four roles, and have the DNS name "shop-000000000.example.test" and on, by party; they end over two years from
+// [Epoch]. Another n makes other serials. A store that need not reach the disk is loaded in a minute or two for a million.
+func Load(ctx context.Context, store ca.Store, n, callers int) error {
 	t, err := newTemplate()
 	if err != nil {
 		return err
 	}
-	numbers, failed := make(chan int), make(chan error, loaders)
+	numbers, failed := make(chan int), make(chan error, callers)
 	var group sync.WaitGroup
-	for range min(loaders, max(n, 1)) {
+	for range callers {
 		group.Go(func() {
 			for i := range numbers {
 				if err := t.issue(ctx, store, i, n); err != nil {
@@ -82,7 +83,7 @@ func newTemplate() (*template, error) {
 	serial := bytes.Repeat([]byte{0x5a}, len(ca.Serial{}))
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(serial), Subject: pkix.Name{CommonName: "party", Organization: []string{"Acme Computers"}},
-		NotBefore: epoch, NotAfter: epoch.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotBefore: Epoch, NotAfter: Epoch.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
 		DNSNames: []string{"shop-" + templateNumber + ".example.test"}, AuthorityKeyId: make([]byte, 20), SubjectKeyId: make([]byte, 20),
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: "merchant.pay.example", Path: "/party-" + templateNumber}},
@@ -106,7 +107,7 @@ func newTemplate() (*template, error) {
 // issue puts certificate i of n into the store.
 func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
 	var serial ca.Serial
-	seed := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("loaded"), uint64(i)))
+	seed := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(n)), uint64(i)))
 	copy(serial[:], seed[:])
 	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
 	roles := []policy.Role{policy.Consumer, policy.Consumer, policy.Merchant, policy.Gateway}
@@ -114,7 +115,7 @@ func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
 	role := roles[party%len(roles)]
 	r := ca.Record{
 		Serial: serial, Issuer: string(role), Profile: string(role), Party: fmt.Sprintf("party-%d", party), Role: role, SPKI: sha256.Sum256(seed[:]),
-		NotBefore: epoch, NotAfter: epoch.Add(time.Duration(i) * (2 * 365 * 24 * time.Hour / time.Duration(max(n, 1)))).Truncate(time.Second),
+		NotBefore: Epoch, NotAfter: Epoch.Add(time.Duration(i) * (2 * 365 * 24 * time.Hour / time.Duration(max(n, 1)))).Truncate(time.Second),
 		Requester: "local", Protocol: "token", DER: bytes.Clone(t.der),
 	}
 	copy(r.DER[t.serial:], serial[:])
@@ -122,10 +123,10 @@ func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
 	// The names have a fixed width in the certificate, so they are right-aligned with zeros.
 	copy(r.DER[t.dns:], fmt.Sprintf("%0*d", t.digits, party))
 	copy(r.DER[t.uri:], fmt.Sprintf("%0*d", t.digits, party))
-	in := ca.Intent{Serial: serial, Issuer: r.Issuer, Profile: r.Profile, Party: r.Party, NotAfter: r.NotAfter, At: epoch}
+	in := ca.Intent{Serial: serial, Issuer: r.Issuer, Profile: r.Profile, Party: r.Party, NotAfter: r.NotAfter, At: Epoch}
 	if err := store.Reserve(ctx, in); err != nil {
 		return err
 	}
-	_, err := store.Issue(ctx, ca.Issuance{Record: r, Event: event(audit.CertificateIssued, serial)})
+	_, err := store.Issue(ctx, ca.Issuance{Record: r, Event: audit.Event{Time: Epoch, Kind: audit.CertificateIssued, Serial: serial.String()}})
 	return err
 }

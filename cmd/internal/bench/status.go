@@ -1,0 +1,239 @@
+package bench
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/mtls"
+	"github.com/payca/payca/ocsp"
+	"github.com/payca/payca/policy"
+)
+
+// identity is a party with its certificate.
+type identity struct {
+	key         *ecdsa.PrivateKey
+	certificate *ca.Certificate
+}
+
+func (s *site) identity(ctx context.Context, id string) (*identity, error) {
+	if err := s.Register(ctx, party(id)); err != nil {
+		return nil, err
+	}
+	key, csr, err := newRequest(nil)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := s.Issue(ctx, ca.Request{Party: id, CSR: csr, Requester: "bench", Protocol: "local"})
+	return &identity{key, issued}, err
+}
+
+func (i *identity) source(trust policy.Trust) (*enroll.Source, error) {
+	certificate := tls.Certificate{PrivateKey: i.key, Leaf: i.certificate.Leaf}
+	for _, c := range i.certificate.Chain {
+		certificate.Certificate = append(certificate.Certificate, c.Raw)
+	}
+	return enroll.NewStaticSource(certificate, trust)
+}
+
+// responder measures OCSP over HTTP beside a bare handler.
+func responder(ctx context.Context, r *runner) (err error) {
+	s, closeSite, err := r.served(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSite()) }()
+	who, err := s.identity(ctx, shop)
+	if err != nil {
+		return err
+	}
+	load, err := r.startLoader(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, load.stop()) }()
+	leaf, issuer := who.certificate.Leaf, who.certificate.Chain[1]
+	address := leaf.OCSPServer[0]
+	plain, err := ocsp.NewRequest(leaf, issuer, crypto.SHA1, nil)
+	if err != nil {
+		return err
+	}
+	nonce, err := ocsp.NewRequest(leaf, issuer, crypto.SHA1, make([]byte, 16))
+	if err != nil {
+		return err
+	}
+	body, err := once(ctx, address, plain)
+	if err != nil {
+		return err
+	}
+	bare, closeBare, err := bareServer(body)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeBare()) }()
+	get := strings.TrimSuffix(address, "/") + "/" + url.PathEscape(base64.StdEncoding.EncodeToString(plain))
+	n := r.n(4000)
+	costs, ratios, err := r.compare(n,
+		func(n int) error { return load.send(http.MethodPost, bare, n, plain) },
+		func(n int) error { return load.send(http.MethodPost, address, n, plain) },
+		func(n int) error { return load.send(http.MethodGet, get, n, nil) },
+		func(n int) error { return load.send(http.MethodPost, address, n, nonce) },
+		func(n int) error { return signatures(who.key, n) },
+	)
+	if err != nil {
+		return err
+	}
+	r.add("bare handler, CPU", micros(costs[0].cpu), "us", 0)
+	r.add("cached POST over bare", ratios[1], "x", 1.15)
+	r.add("cached GET over bare", ratios[2], "x", 1.15)
+	r.add("live, CPU", micros(costs[3].cpu), "us", 0)
+	r.add("one P-256 signature, CPU", micros(costs[4].cpu), "us", 0)
+	r.add("live over 1.15 bare + one signature", float64(costs[3].cpu)/(1.15*float64(costs[0].cpu)+float64(costs[4].cpu)), "x", 1)
+	return nil
+}
+
+func signatures(key *ecdsa.PrivateKey, n int) error {
+	digest := sha256.Sum256(nil)
+	return together(n, connections, func() error {
+		_, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		return err
+	})
+}
+
+func once(ctx context.Context, address string, der []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(string(der)))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	return body, errors.Join(err, resp.Body.Close())
+}
+
+// bareServer answers every request with a body of the same size.
+func bareServer(body []byte) (address string, stop func() error, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // as a handler that wants the request
+		w.Header().Set("Content-Type", "application/ocsp-response")
+		_, _ = w.Write(body)
+	})}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	return "http://" + listener.Addr().String() + "/ocsp/bare", func() error {
+		err := server.Close()
+		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
+		return err
+	}, nil
+}
+
+// handshake measures TLS 1.3 with certificates on both sides, in one process over a pipe.
+func handshake(ctx context.Context, r *runner) (err error) {
+	s, closeSite, err := r.served(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSite()) }()
+	var sources []*enroll.Source
+	for _, id := range []string{shop, "shop2"} {
+		who, err := s.identity(ctx, id)
+		if err != nil {
+			return err
+		}
+		source, err := who.source(s.Trust())
+		if err != nil {
+			return err
+		}
+		sources = append(sources, source)
+	}
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: time.Hour})
+	if err != nil {
+		return err
+	}
+	none := mtls.StatusFunc(func(context.Context, *x509.Certificate, *x509.Certificate, []byte) (ocsp.Verdict, error) {
+		return ocsp.Verdict{State: ocsp.Good}, nil
+	})
+	without, err := newPair(sources, none)
+	if err != nil {
+		return err
+	}
+	with, err := newPair(sources, checker)
+	if err != nil {
+		return err
+	}
+	if err := with.shake(ctx); err != nil { // which learns the statuses
+		return err
+	}
+	costs, ratios, err := r.compare(r.n(200),
+		func(n int) error { return together(n, 2, func() error { return without.shake(ctx) }) },
+		func(n int) error { return together(n, 2, func() error { return with.shake(ctx) }) },
+	)
+	if err != nil {
+		return err
+	}
+	r.add("both ends without status, CPU", micros(costs[0].cpu), "us", 0)
+	r.add("with cached status, over without", ratios[1], "x", 0)
+	r.add("cached status adds, CPU", micros(costs[1].cpu-costs[0].cpu), "us", 60)
+	return nil
+}
+
+// A pair is the two ends of a connection.
+type pair struct{ server, client *tls.Config }
+
+func newPair(sources []*enroll.Source, status mtls.StatusChecker) (*pair, error) {
+	server, err := mtls.Server(sources[0], mtls.AuthorizeRole(policy.Merchant), status)
+	if err != nil {
+		return nil, err
+	}
+	client, err := mtls.Client(sources[1], mtls.AuthorizeRole(policy.Merchant), status)
+	if err != nil {
+		return nil, err
+	}
+	client.ServerName = shop + ".example"
+	return &pair{server, client}, nil
+}
+
+func (p *pair) shake(ctx context.Context) error {
+	a, b := net.Pipe()
+	client, server := tls.Client(a, p.client), tls.Server(b, p.server)
+	done := make(chan error, 1)
+	go func() {
+		err := server.HandshakeContext(ctx)
+		if err == nil {
+			_, err = server.Write([]byte{1}) // tickets go with it
+		}
+		done <- err
+	}()
+	err := client.HandshakeContext(ctx)
+	if err == nil {
+		_, err = io.ReadFull(client, make([]byte, 1))
+	}
+	err = errors.Join(err, <-done, a.Close(), b.Close())
+	if err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// laterThan is how long what was left to the next commit waits for one.
+const laterThan = time.Second
+
+// A later holds writes that need no commit of their own: should the process end before the next one, nothing is lost that is
+// not done, or found out, again. The zero value is empty.
+type later struct {
+	mu     sync.Mutex
+	writes []deferred // guarded by mu; one for each key
+	timer  *time.Timer
+	flush  func() // called laterThan after the first write
+}
+
+// A deferred is one write: of a value under a key, or its removal if the value is nil.
+type deferred struct {
+	bucket []byte
+	key    string
+	value  []byte
+}
+
+func (d deferred) is(bucket []byte, key string) bool {
+	return d.key == key && &d.bucket[0] == &bucket[0] // buckets are variables of this package
+}
+
+// add leaves a write to the next commit, in the place of one of the same key.
+func (l *later) add(bucket []byte, key string, value []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(bucket, key)
+	l.writes = append(l.writes, deferred{bucket, key, value})
+	if l.timer == nil {
+		l.timer = time.AfterFunc(laterThan, l.flush)
+	} else if len(l.writes) == 1 {
+		l.timer.Reset(laterThan)
+	}
+}
+
+// drop takes a write back.
+func (l *later) drop(bucket []byte, key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(bucket, key)
+}
+
+func (l *later) remove(bucket []byte, key string) {
+	l.writes = slices.DeleteFunc(l.writes, func(d deferred) bool { return d.is(bucket, key) })
+}
+
+// get returns the value that waits under a key, nil for one that is to be removed; false if nothing waits.
+func (l *later) get(bucket []byte, key string) ([]byte, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.writes {
+		if d.is(bucket, key) {
+			return d.value, true
+		}
+	}
+	return nil, false
+}
+
+// list returns what waits.
+func (l *later) list() []deferred {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.writes)
+}
+
+// settle forgets what was committed, unless it was replaced meanwhile.
+func (l *later) settle(done []deferred) {
+	if len(done) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writes = slices.DeleteFunc(l.writes, func(d deferred) bool {
+		return slices.ContainsFunc(done, func(e deferred) bool {
+			return d.is(e.bucket, e.key) && len(d.value) == len(e.value) && (len(d.value) == 0 || &d.value[0] == &e.value[0])
+		})
+	})
+}
+
+// defers writes what waits. It runs before what the transaction is for, which may write one of the keys anew.
+func (tx *Tx) defers(writes []deferred) error {
+	for _, d := range writes {
+		bucket := tx.bolt.Bucket(d.bucket)
+		var err error
+		if d.value == nil {
+			err = bucket.Delete([]byte(d.key))
+		} else {
+			err = bucket.Put([]byte(d.key), d.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush commits what waits, if anything does.
+func (a *Agent) flush(ctx context.Context) error {
+	if len(a.later.list()) == 0 {
+		return nil
+	}
+	return a.Write(ctx, func(*Tx) error { return nil })
+}
+
+// flushed is flush by the clock: what fails waits for the next commit.
+func (a *Agent) flushed() {
+	if err := a.flush(context.Background()); err != nil {
+		a.cfg.Logger.LogAttrs(context.Background(), slog.LevelDebug, "put off", slog.Any("err", err))
+	}
+}
