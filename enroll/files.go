@@ -165,7 +165,7 @@ func parseKey(block *pem.Block, leaf *x509.Certificate) (crypto.Signer, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T cannot sign", parsed)
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
+	if !sameKey(key.Public(), leaf.PublicKey) {
 		return nil, errMismatch
 	}
 	return key, nil
@@ -275,7 +275,7 @@ func keepKey(dir string, key crypto.Signer) error {
 	if err != nil {
 		return err
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(chain[0].PublicKey) {
+	if sameKey(key.Public(), chain[0].PublicKey) {
 		return nil
 	}
 	// A key that is not the certificate's, or cannot be read, is kept all the same.
