@@ -230,7 +230,7 @@ func lateRefusal(ap application, err error) error {
 	switch {
 	case errors.Is(err, ErrInactive):
 		return violation("party-active", fmt.Sprintf("party %q", ap.Party), "suspended or closed meanwhile", "active")
-	case tokenSpent(err), settled:
+	case tokenSpent(err), settled, policy.ViolationsOf(err) != nil: // the last from Issuance.Admit
 		return err
 	case errors.Is(err, ErrNotFound) && ap.Token != "":
 		return unknownToken(ap.Token)

@@ -39,12 +39,14 @@ type memStore struct {
 	shards    map[string]int
 	free      map[ca.Serial]time.Time // when holds ended
 	leaves    [][]byte
-
+	blocked   map[ca.KeyHash]ca.BlockedKey
+	recheck   ca.Recheck
+	found     map[ca.Serial]ca.Finding
 	asked
 
-	failReserve, failIssue, failAppend, failCheck error
-	onIssue                                       func() // before an issuance is committed
-	onReserve                                     func()
+	failReserve, failIssue, failAppend, failChange, failCheck error
+	onIssue                                                   func() // before an issuance is committed
+	onReserve                                                 func()
 }
 
 // feeds are the changes that relying parties follow.
@@ -59,6 +61,7 @@ func newMemStore() *memStore {
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
 		asked:  asked{pins: map[string]ca.Pin{}},
 		shards: map[string]int{}, free: map[ca.Serial]time.Time{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{}, found: map[ca.Serial]ca.Finding{},
 	}
 }
 
@@ -118,6 +121,11 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 	}
 	if p, ok := m.parties[is.Record.Party]; ok && p.State != policy.Active {
 		return ca.Record{}, ca.ErrInactive
+	}
+	if is.Admit != nil {
+		if err := is.Admit(m.key(is.Record.SPKI)); err != nil {
+			return ca.Record{}, err
+		}
 	}
 	if err := m.settle(is); err != nil {
 		return ca.Record{}, err

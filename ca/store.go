@@ -33,6 +33,8 @@ type Store interface {
 	Inventory
 	Registry
 	Tokens
+	Keys
+	Rechecks
 	Approvals
 	Outbox
 
@@ -54,7 +56,8 @@ type IssuanceStore interface {
 	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
 	// is named and appends is.Event, all or nothing. It returns the record with
 	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; *TokenCancelledError; ErrNotFound for an
-	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active.
+	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active; the
+	// error of is.Admit.
 	Issue(ctx context.Context, is Issuance) (Record, error)
 	// Intents lists the open intents, oldest first.
 	Intents(ctx context.Context) ([]Intent, error)
@@ -160,6 +163,9 @@ type Issuance struct {
 	// Request is the id of the approval request that it fulfils, "" for none.
 	Request string
 	Event   audit.Event // certificate.issued
+	// Admit is asked, within the commit, with what is known of the key then; its error refuses. It is quick, uses no
+	// store, and may run again. Nil admits every key.
+	Admit func(Key) error
 }
 
 // Status is what the store knows of a serial.

@@ -20,7 +20,7 @@ const module = "github.com/payca/payca/"
 // order lists the packages: each imports only packages of lines above its own. An
 // entry that ends in /* stands for all packages below it, which may import each other.
 var order = []string{
-	"policy", "policy/rules", "ocsp/feed", "ocsp", "policy/path",
+	"policy", "policy/rules", "policy/weakkeys", "ocsp/feed", "ocsp", "policy/path",
 	"ca/audit", "ca/boltlog", "ca", "ca/bulk", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
 	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/server", "enroll/step",
 	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*", "payment/paytest",

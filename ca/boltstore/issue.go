@@ -81,6 +81,9 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if err != nil {
 			return err
 		}
+		if err := admit(tx, is); err != nil {
+			return err
+		}
 		return boltlog.Writing(
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record, keys) },
@@ -93,6 +96,18 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		return ca.Record{}, err
 	}
 	return issued, nil
+}
+
+// admit asks whether the key may be certified, as it stands now.
+func admit(tx *bbolt.Tx, is ca.Issuance) error {
+	if is.Admit == nil {
+		return nil
+	}
+	known, err := keyIn(tx, is.Record.SPKI)
+	if err != nil {
+		return err
+	}
+	return is.Admit(known)
 }
 
 // redeem returns the token of that id as the use leaves it, nil for the id "".

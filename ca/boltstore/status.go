@@ -63,6 +63,16 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 			return err
 		}
 		return boltlog.Writing(
+			s.revokes(tx, rev),
+			s.appends(tx, event),
+		)
+	})
+}
+
+// revokes is the step that writes a revocation which was allowed.
+func (s *Store) revokes(tx *bbolt.Tx, rev ca.Revocation) func() error {
+	return func() error {
+		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
 			func() error { return tx.Bucket(bucketHolds).Delete(statusKey(rev.Issuer, rev.Serial)) },
 			func() error { return change(tx, rev, stateOf(rev)) },
@@ -76,9 +86,8 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 				}
 				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
 			},
-			s.appends(tx, event),
 		)
-	})
+	}
 }
 
 // Release implements ca.Store.

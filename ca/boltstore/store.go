@@ -48,12 +48,17 @@ var (
 	bucketFiled   = []byte("filed")         // number -> id
 	bucketWaiting = []byte("waiting")       // number of a pending one -> id
 	bucketPins    = []byte("pins")          // kind -> what is in force
-	buckets       = [][]byte{
+	bucketBlocked = []byte("blocked-keys")  // SHA-256(SPKI) -> blocked key
+
+	bucketRecheck  = []byte("recheck")  // "last" -> re-check of the inventory
+	bucketFindings = []byte("findings") // serial -> finding
+	buckets        = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 		bucketOutbox, bucketStates, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
 		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
+		bucketBlocked, bucketRecheck, bucketFindings,
 	}
 )
 

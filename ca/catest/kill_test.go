@@ -149,7 +149,7 @@ func openOffice(dir string, m *mortal) (*office, error) {
 		}
 		cfg.Profiles = append(cfg.Profiles, profile)
 	}
-	linter, err := lint.New()
+	linter, err := lint.New(lint.Config{Network: cfg.Network, StatusURL: cfg.StatusURL, Issuers: cfg.Issuers, Profiles: cfg.Profiles})
 	if err != nil {
 		return nil, err
 	}

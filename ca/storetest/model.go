@@ -36,6 +36,7 @@ type model struct {
 	parties map[string]policy.Party
 	tokens  map[string]ca.Token
 	crls    map[string]uint64
+	blocked map[ca.KeyHash]ca.BlockedKey
 	free    map[ca.Serial]time.Time // when holds ended
 	leaves  uint64
 }
@@ -53,6 +54,7 @@ func testModel(t *testing.T, w *world) {
 	p := &play{world: w, random: rand.New(rand.NewPCG(5, 6)), model: model{ //nolint:gosec // a test that can be repeated
 		intents: map[ca.Serial]ca.Intent{}, closed: map[ca.Serial]ca.Revocation{}, parties: map[string]policy.Party{},
 		tokens: map[string]ca.Token{}, crls: map[string]uint64{}, free: map[ca.Serial]time.Time{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{},
 	}}
 	for range 400 {
 		p.serials = append(p.serials, w.serial())
@@ -60,6 +62,7 @@ func testModel(t *testing.T, w *world) {
 	operations := []func(*play, *testing.T) (got, want error){
 		(*play).reserve, (*play).reserve, (*play).issueOne, (*play).issueOne, (*play).issueOne, (*play).close,
 		(*play).revoke, (*play).revoke, (*play).release, (*play).release, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).addToken, (*play).cancelToken, (*play).collect, (*play).nextNumber,
+		(*play).changeKey, (*play).unblockKey,
 	}
 	for step := range modelSteps() {
 		at := p.random.IntN(len(operations))
@@ -305,6 +308,7 @@ func (p *play) compareOne(t *testing.T, step int) {
 	if got, err := p.Status(t.Context(), issuer, s); err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("step %d: got status %+v, %v, want %+v", step, got, err, want)
 	}
+	p.compareKey(t, step)
 	id := strconv.Itoa(p.random.IntN(60))
 	token, known := p.tokens[id]
 	got, err := p.Token(t.Context(), id)

@@ -139,6 +139,37 @@ func (c *Client) Propose(ctx context.Context, p Proposal) (Waiting, error) {
 	return out, err
 }
 
+// BlockKey blocks a key; see [KeyRequest].
+func (c *Client) BlockKey(ctx context.Context, req KeyRequest) (ca.BlockedKey, error) {
+	var out ca.BlockedKey
+	err := c.call(ctx, http.MethodPost, "/v1/keys", req, &out)
+	return out, err
+}
+
+// UnblockKey takes a block back.
+func (c *Client) UnblockKey(ctx context.Context, req KeyRequest) (KeyRequest, error) {
+	var out KeyRequest
+	err := c.call(ctx, http.MethodPost, "/v1/keys/unblock", req, &out)
+	return out, err
+}
+
+// BlockedKeys yields the keys that operators have blocked, page after page.
+func (c *Client) BlockedKeys(ctx context.Context) iter.Seq2[ca.BlockedKey, error] {
+	return pages[ca.BlockedKey](ctx, c, "/v1/keys", url.Values{})
+}
+
+// Recheck has the inventory looked at now.
+func (c *Client) Recheck(ctx context.Context) (RecheckHealth, error) {
+	var out RecheckHealth
+	err := c.call(ctx, http.MethodPost, "/v1/rechecks", nil, &out)
+	return out, err
+}
+
+// Findings yields what the re-checks have against certificates, page after page.
+func (c *Client) Findings(ctx context.Context) iter.Seq2[ca.Finding, error] {
+	return pages[ca.Finding](ctx, c, "/v1/findings", url.Values{})
+}
+
 // Health asks how the CA is.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	var out Health
