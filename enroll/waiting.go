@@ -136,13 +136,7 @@ func (w *waiting) save() error {
 	if err != nil {
 		return err
 	}
-	if err := write(w.path+pending, append(raw, '\n'), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(w.path+pending, w.path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(w.path))
+	return WriteFile(w.path, append(raw, '\n'), 0o600)
 }
 
 // drop ends what waited.

@@ -20,6 +20,7 @@ type enrollOptions struct {
 	out, approval string
 	key, csr      string
 	force, wait   bool
+	exports       exportFlags
 }
 
 func newEnrollCommand(a *app) *cobra.Command {
@@ -50,6 +51,7 @@ gets the certificate once it is approved.
 	cmd.Flags().StringVar(&o.approval, "approval", "", "`file` with the approval that the party's bank signed")
 	cmd.Flags().StringVar(&o.key, "key-file", "", "`file` with the private key to certify, PEM; it is copied into the directory (default: a new key)")
 	cmd.Flags().StringVar(&o.csr, "csr", "", "`file` with a request on the key in --key-file, PEM (default: a new request)")
+	o.exports.add(cmd.Flags())
 	cmd.Flags().BoolVar(&o.force, "force", false, "enroll again although the identity is current; the key it has is kept aside")
 	return cmd
 }
@@ -107,6 +109,10 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	if outcome.Action == enroll.Waiting {
 		return a.showWaiting(outcome)
 	}
+	if err := o.exports.write(a, dir); err != nil {
+		return err
+	}
+	outcome.Files = append(outcome.Files, o.exports.paths()...)
 	if outcome.Action == enroll.Enrolled {
 		a.storyf("Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
 	}
@@ -188,38 +194,6 @@ func outcomeView(o enroll.Outcome) map[string]any {
 		"action": o.Action, "party": o.Identity.Party, "role": o.Identity.Role, "network": o.Identity.Network,
 		"serial": o.Serial, "not_after": o.NotAfter, "renew_after": o.RenewAfter, "files": o.Files,
 	}
-}
-
-func newRenewCommand(a *app) *cobra.Command {
-	var force bool
-	cmd := &cobra.Command{
-		Use:   "renew [PARTY|DIR ...]",
-		Short: "Renew what is due",
-		Long: `Renew the certificates that are past two thirds of their life, over mutual TLS with
-the certificate that is being renewed.
-
-  PARTY  an identity in --dir; without it every identity there
-  DIR    the directory of an identity`,
-		Example: "  payca renew shop1",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			dirs, err := a.identities(args)
-			if err != nil {
-				return err
-			}
-			var errs []error
-			for _, dir := range dirs {
-				outcome, err := enroll.Renew(cmd.Context(), dir, force)
-				if err != nil {
-					errs = append(errs, fmt.Errorf("renewing %s: %w", dir, err))
-					continue
-				}
-				errs = append(errs, a.showOutcome(outcome))
-			}
-			return explain(errors.Join(errs...))
-		},
-	}
-	cmd.Flags().BoolVar(&force, "force", false, "renew although it is not due")
-	return cmd
 }
 
 // identities finds the identity directories that args name, or all in --dir.
