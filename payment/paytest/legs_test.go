@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -247,6 +248,7 @@ func TestEveryEndpointIsForItsRolesAlone(t *testing.T) {
 	nodes, told := map[string]*paytest.Node{}, map[*paytest.Node]bool{}
 	for _, n := range f.Nodes() {
 		nodes[n.ID] = n
+		wantTable(t, n)
 		for _, endpoint := range n.Agent.Endpoints() {
 			common := strings.HasSuffix(endpoint, "/healthz") || strings.Contains(endpoint, "/trace/")
 			if !common && !slices.ContainsFunc(legs, func(l leg) bool {
@@ -282,6 +284,58 @@ func TestEveryEndpointIsForItsRolesAlone(t *testing.T) {
 			if allowed != (got.code != string(payment.WrongRole)) || got.err != nil || !allowed && got.status != forbidden {
 				t.Errorf("%s %s of %s by a %s: got %d %s, %v; allowed is %v", l.method, l.path, l.to, role, got.status, got.code, got.err, allowed)
 			}
+		}
+	}
+}
+
+// wantTable wants the table of the node's role to have every endpoint, and no other.
+func wantTable(t *testing.T, n *paytest.Node) {
+	t.Helper()
+	listed := map[string]bool{}
+	for _, access := range agent.DefaultAccess(n.Role) {
+		for _, pattern := range access.Allow {
+			listed[pattern] = true
+		}
+	}
+	serves := n.Agent.Endpoints()
+	if n.Role == policy.Consumer {
+		return // it only calls
+	}
+	if got := slices.Sorted(maps.Keys(listed)); !slices.Equal(got, slices.Sorted(slices.Values(serves))) {
+		t.Errorf("table of %s has %q, and it serves %q", n.ID, got, serves)
+	}
+}
+
+// TestTheOperatorSaysWhoMayCallWhat takes an endpoint from a role, and gives another one what it has not.
+func TestTheOperatorSaysWhoMayCallWhat(t *testing.T) {
+	t.Parallel()
+	opts := steady()
+	opts.Access = func(node string) []policy.Access {
+		if node != "shop1" {
+			return nil
+		}
+		return []policy.Access{
+			{Role: string(policy.Consumer), Allow: []string{"POST /orders", "GET /orders/{id}"}},
+			{Role: string(policy.Terminal), Allow: []string{"GET /catalogue"}},
+		}
+	}
+	f := newForger(t, opts)
+	terminal := f.Add(t, "till", policy.Terminal, nil)
+	for _, tt := range []struct {
+		name   string
+		caller *paytest.Node
+		method string
+		path   string
+		code   string
+	}{
+		{"what was taken from it", f.School, http.MethodGet, "/catalogue", string(payment.WrongRole)},
+		{"what was given to it", terminal, http.MethodGet, "/catalogue", ""},
+		{"what nobody has now", terminal, http.MethodPost, "/orders/x/amend", string(payment.WrongRole)},
+		{"what the table gives it", terminal, http.MethodGet, "/healthz", string(payment.WrongRole)},
+	} {
+		got := f.call(tt.method, tt.caller, f.Shop, tt.path, agent.Key("a", "test", 1), []byte("{}"))
+		if got.err != nil || got.code != tt.code {
+			t.Errorf("%s: got %d %s, %v, want %q", tt.name, got.status, got.code, got.err, tt.code)
 		}
 	}
 }

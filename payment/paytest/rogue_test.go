@@ -63,13 +63,12 @@ type rogue struct {
 func newRogue(f *forger) *rogue {
 	f.t.Helper()
 	r := &rogue{f: f}
-	consumers := []policy.Role{policy.Consumer}
 	r.node = f.Add(f.t, "rogue", policy.Merchant, func(a *agent.Agent) error {
-		a.Post("/orders", consumers, r.order)
-		a.Post("/orders/{id}/accept", consumers, func(_ context.Context, c *agent.Call) (any, error) {
+		a.Post("/orders", r.order)
+		a.Post("/orders/{id}/accept", func(_ context.Context, c *agent.Call) (any, error) {
 			return agent.View{ID: c.Request.PathValue("id"), State: payment.Requested}, nil
 		})
-		a.Get("/orders/{id}", consumers, func(_ context.Context, c *agent.Call) (any, error) {
+		a.Get("/orders/{id}", func(_ context.Context, c *agent.Call) (any, error) {
 			id := c.Request.PathValue("id")
 			v := agent.View{ID: id, State: payment.Opened, Objects: map[string][]string{}}
 			for kind, object := range r.shown {

@@ -35,13 +35,12 @@ func New(cfg Config) (*Bank, error) {
 		return nil, fmt.Errorf("new acquiring bank: the certificate is of a %s", cfg.Agent.Self().Role)
 	}
 	b := &Bank{Agent: cfg.Agent, cfg: cfg}
-	gateways, merchants := payment.GatewayRoles(), []policy.Role{policy.Merchant}
-	b.Post("/authorizations", gateways, b.authorize)
-	b.Get("/inquiries/{id}", gateways, b.inquire)
-	b.Post("/transfers", gateways, b.transfer)
-	b.Post("/voids", gateways, b.void)
-	b.Post("/merchants", merchants, b.onboard)
-	b.Get("/balance", merchants, b.balance)
+	b.Post("/authorizations", b.authorize)
+	b.Get("/inquiries/{id}", b.inquire)
+	b.Post("/transfers", b.transfer)
+	b.Post("/voids", b.void)
+	b.Post("/merchants", b.onboard)
+	b.Get("/balance", b.balance)
 	agent.Control(b.Agent, "/invite", b.Invite)
 	return b, nil
 }
