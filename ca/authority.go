@@ -18,9 +18,9 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// A Linter checks a certificate that was signed with a throw-away key, before the issuer's key
-// signs the same bytes. A nil error means clean.
-type Linter func(der []byte) error
+// A Linter checks a certificate as crypto/x509 read it from Raw, under a signature that is none, before the issuer's key
+// signs the same bytes. It changes nothing of it. A nil error means clean.
+type Linter func(c *x509.Certificate) error
 
 // A Config is what an [Authority] works with.
 type Config struct {

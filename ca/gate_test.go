@@ -23,7 +23,7 @@ func TestLintRefusalClosesTheIntentBeforeTheIssuerKeyIsUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var linted []byte
-	w.cfg.Linter = func(der []byte) error { linted = der; return errors.New("e_not_nice: it is not nice") }
+	w.cfg.Linter = func(c *x509.Certificate) error { linted = c.Raw; return errors.New("e_not_nice: it is not nice") }
 	signer := &countingSigner{Signer: w.cfg.Issuers[1].Signer}
 	w.cfg.Issuers[1].Signer = signer
 	w.open()
@@ -63,7 +63,7 @@ func TestLintedBytesAreTheSignedBytes(t *testing.T) {
 	w := newWorld(t)
 	var linted []byte
 	inner := w.cfg.Linter
-	w.cfg.Linter = func(der []byte) error { linted = der; return inner(der) }
+	w.cfg.Linter = func(c *x509.Certificate) error { linted = c.Raw; return inner(c) }
 	w.open()
 	c := w.issue("shop1", newKey(t))
 	draft, err := x509.ParseCertificate(linted)
@@ -162,6 +162,9 @@ func TestTokenUsedByAHundredGivesOneCertificate(t *testing.T) {
 	wg.Wait()
 	if got.Load() != 1 || used.Load() != 99 || len(w.store.records) != 1 {
 		t.Errorf("%d certificates, %d refusals, %d records, want 1, 99, 1", got.Load(), used.Load(), len(w.store.records))
+	}
+	if err := w.ca.Unreserve(t.Context()); err != nil {
+		t.Error(err)
 	}
 	if len(w.store.intents) != 0 || len(w.store.closed) != 99 {
 		t.Errorf("%d intents open, %d closed, want 0 and 99", len(w.store.intents), len(w.store.closed))

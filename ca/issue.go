@@ -227,7 +227,7 @@ func (a *Authority) draft(d *policy.Decision, is *issuer, intent Intent) (*x509.
 
 // lint says what the linter has against a draft; the error is policy.Violations, one for each finding.
 func (a *Authority) lint(draft *x509.Certificate) error {
-	if err := a.cfg.Linter(draft.Raw); err != nil {
+	if err := a.cfg.Linter(draft); err != nil {
 		return lintViolations(err)
 	}
 	return nil

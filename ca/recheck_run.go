@@ -195,7 +195,7 @@ func (a *Authority) faults(ctx context.Context, rec Record) ([]Fault, error) {
 	if rec.Revocation != nil || rec.NotAfter.Before(a.now()) {
 		return nil, nil
 	}
-	faults := FaultsOf(a.cfg.Linter(rec.DER))
+	faults := FaultsOf(a.cfg.Linter(c))
 	var vs policy.Violations
 	profile, ok := a.profiles[rec.Profile]
 	if !ok {

@@ -2,6 +2,7 @@ package ca_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestRecheckFindsWhatTheRulesOfTodayRefuse(t *testing.T) {
 	}{
 		{"nothing", "", func(*world, *ca.Certificate) {}},
 		{"a lint of today", "odd", func(w *world, _ *ca.Certificate) {
-			w.cfg.Linter = func([]byte) error { return oneFault{"odd", "the serial is even"} }
+			w.cfg.Linter = func(*x509.Certificate) error { return oneFault{"odd", "the serial is even"} }
 		}},
 		{"a key that was blocked", "key-blocked", func(w *world, c *ca.Certificate) {
 			if _, err := w.ca.BlockKey(w.t.Context(), ca.KeyBlock{Key: c.Record.SPKI, Reason: "leaked", By: "local"}); err != nil {

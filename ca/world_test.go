@@ -64,12 +64,12 @@ func newWorld(t testing.TB) *world {
 }
 
 // lint is the linter of the profiles that the test has chosen.
-func (w *world) lint(der []byte) error {
+func (w *world) lint(c *x509.Certificate) error {
 	linter, err := lint.New(lint.Config{Network: network, StatusURL: statusURL, Issuers: w.ceremony.Issuers, Profiles: w.cfg.Profiles})
 	if err != nil {
 		return err
 	}
-	return linter(der)
+	return linter(c)
 }
 
 func profiles(t testing.TB) []*policy.Profile {

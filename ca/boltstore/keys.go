@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -24,36 +23,30 @@ func (s *Store) Key(_ context.Context, key ca.KeyHash) (known ca.Key, err error)
 	return known, err
 }
 
-// keyIn reads the records of the newest certificate of the key and of those that were revoked.
+// keyIn reads the newest certificate of the key, and one that was revoked for keyCompromise; however many there are.
 func keyIn(tx *bbolt.Tx, key ca.KeyHash) (known ca.Key, err error) {
-	var blocked ca.BlockedKey
-	if err := getJSON(tx, bucketBlocked, key[:], &blocked); err == nil {
-		known.Blocked = &blocked
-	} else if !errors.Is(err, ca.ErrNotFound) {
-		return known, err
+	if raw := tx.Bucket(bucketBlocked).Get(key[:]); raw != nil {
+		known.Blocked = new(ca.BlockedKey)
+		if err := json.Unmarshal(raw, known.Blocked); err != nil {
+			return known, err
+		}
 	}
-	revoked := tx.Bucket(bucketRevoked)
-	err = withKey(tx, key, func(index []byte) error {
-		if known.Newest != nil && revoked.Get(index) == nil {
-			return nil
-		}
+	if index := tx.Bucket(bucketStolen).Get(key[:]); index != nil {
 		record, err := recordAt(tx, index)
-		if err != nil || record.SPKI != key {
-			return err
+		if err != nil {
+			return known, err
 		}
-		if known.Newest == nil {
-			known.Newest = &record
-		}
-		if r := record.Revocation; r != nil && r.Reason == ca.KeyCompromise {
-			known.Compromised = r
-		}
-		return nil
+		known.Compromised = record.Revocation
+	}
+	err = withKey(tx, key, func(record ca.Record) bool {
+		known.Newest = &record
+		return false
 	})
 	return known, err
 }
 
-// withKey visits the log indexes of the certificates that may have the key, the newest first.
-func withKey(tx *bbolt.Tx, key ca.KeyHash, visit func(index []byte) error) error {
+// withKey visits the certificates of the key, the newest first, until visit says false.
+func withKey(tx *bbolt.Tx, key ca.KeyHash, visit func(ca.Record) bool) error {
 	prefix := key[:8]
 	cursor := tx.Bucket(bucketKeys).Cursor()
 	// The greatest key of the prefix is before what an index beyond all others would be.
@@ -64,8 +57,12 @@ func withKey(tx *bbolt.Tx, key ca.KeyHash, visit func(index []byte) error) error
 		at, _ = cursor.Prev()
 	}
 	for ; at != nil && bytes.HasPrefix(at, prefix); at, _ = cursor.Prev() {
-		if err := visit(at[8:]); err != nil {
+		record, err := recordAt(tx, at[8:])
+		if err != nil {
 			return err
+		}
+		if record.SPKI == key && !visit(record) {
+			return nil
 		}
 	}
 	return nil
@@ -105,12 +102,9 @@ func decideKey(tx *bbolt.Tx, c ca.KeyChange) (changes []ca.KeyRevocation, err er
 		return nil, nil
 	}
 	var records []ca.Record
-	err = withKey(tx, c.Key, func(index []byte) error {
-		record, err := recordAt(tx, index)
-		if err == nil && record.SPKI == c.Key {
-			records = append(records, record)
-		}
-		return err
+	err = withKey(tx, c.Key, func(record ca.Record) bool {
+		records = append(records, record)
+		return true
 	})
 	if err != nil {
 		return nil, err

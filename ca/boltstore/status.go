@@ -84,10 +84,23 @@ func (s *Store) revokes(tx *bbolt.Tx, rev ca.Revocation) func() error {
 				if err != nil {
 					return err
 				}
-				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+				return boltlog.Writing(
+					func() error {
+						return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+					},
+					func() error { return putStolen(tx, record, rev) },
+				)
 			},
 		)
 	}
+}
+
+// putStolen remembers that the record's key was compromised, if that is why it is revoked: the first of its certificates that was.
+func putStolen(tx *bbolt.Tx, record ca.Record, rev ca.Revocation) error {
+	if rev.Reason != ca.KeyCompromise || tx.Bucket(bucketStolen).Get(record.SPKI[:]) != nil {
+		return nil
+	}
+	return tx.Bucket(bucketStolen).Put(record.SPKI[:], number(record.Index))
 }
 
 // Release implements ca.Store.

@@ -18,7 +18,7 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "4"
+const schema = "5"
 
 // The buckets.
 var (
@@ -49,6 +49,7 @@ var (
 	bucketWaiting = []byte("waiting")       // number of a pending one -> id
 	bucketPins    = []byte("pins")          // kind -> what is in force
 	bucketBlocked = []byte("blocked-keys")  // SHA-256(SPKI) -> blocked key
+	bucketStolen  = []byte("stolen-keys")   // SHA-256(SPKI) -> index of a certificate revoked for keyCompromise
 
 	bucketRecheck  = []byte("recheck")  // "last" -> re-check of the inventory
 	bucketFindings = []byte("findings") // serial -> finding
@@ -58,7 +59,7 @@ var (
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 		bucketOutbox, bucketStates, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
 		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
-		bucketBlocked, bucketRecheck, bucketFindings,
+		bucketBlocked, bucketStolen, bucketRecheck, bucketFindings,
 	}
 )
 

@@ -153,7 +153,7 @@ func openOffice(dir string, m *mortal) (*office, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Linter = func(der []byte) error { _ = m.reach("lint"); return linter(der) }
+	cfg.Linter = func(c *x509.Certificate) error { _ = m.reach("lint"); return linter(c) }
 	o.store, err = boltstore.Open(context.Background(), boltstore.Config{
 		Path: filepath.Join(dir, "store.db"), Log: log,
 		BeforeCommit: func() error { return m.reach("before-commit") }, AfterCommit: func() error { return m.reach("after-commit") },

@@ -40,7 +40,7 @@ func Chosen() []Choice {
 			"e_ocsp_id_pkix_ocsp_nocheck_ext_not_included_server_auth",
 		}},
 		{Source: "CABF_BR", Reason: "kinds and forms of names that no role has", Names: []string{
-			"e_dnsname_bad_character_in_label", "e_dnsname_empty_label", "e_dnsname_label_too_long",
+			"e_dnsname_empty_label", "e_dnsname_label_too_long",
 			"e_dnsname_left_label_wildcard_correct", "e_dnsname_wildcard_only_in_left_label",
 			"e_underscore_not_permissible_in_dnsname",
 			"e_ext_san_directory_name_present", "e_ext_san_edi_party_name_present", "e_ext_san_other_name_present",
@@ -58,6 +58,7 @@ func Chosen() []Choice {
 func Excluded() []Choice {
 	return []Choice{
 		{Source: "Community", Names: []string{"n_san_iana_pub_suffix_empty"}, Reason: "the network's names need not be under a public suffix"},
+		{Source: "Community", Names: []string{"w_issuer_dn_leading_whitespace", "w_issuer_dn_trailing_whitespace", "w_multiple_issuer_rdn"}, Reason: "payca_role_issuer wants the name of an issuing CA, to the octet"},
 		{Source: "RFC5280", Names: []string{"e_ext_san_uri_host_not_fqdn_or_ip"}, Reason: "payca_uri_single wants exactly the host of a role of the network, and takes a twentieth of the time"},
 	}
 }

@@ -48,14 +48,10 @@ func New(cfg Config) (ca.Linter, error) {
 		return nil, err
 	}
 	configuration, own, granted := lint.NewEmptyConfig(), ownLints(), grantsOf(cfg.Profiles)
-	return func(der []byte) error {
-		fs, err := runZlint(der, chosen, configuration)
+	return func(c *x509.Certificate) error {
+		fs, err := runZlint(c.Raw, chosen, configuration)
 		if err != nil {
 			return err
-		}
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return fmt.Errorf("lint: reading the certificate: %w", err)
 		}
 		s := subjectOf(c, cfg, granted)
 		for _, l := range own {
