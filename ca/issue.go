@@ -51,7 +51,7 @@ type application struct {
 
 // Issue decides, issues and records one certificate; see the package comment for the steps.
 //
-// A refusal is policy.Violations, or a [*TokenUsedError] if somebody else had the token first; it is
+// A refusal is policy.Violations, a [*TokenUsedError] if somebody else had the token first, or a [*TokenCancelledError]; it is
 // in the audit log before Issue returns. Any other error means that the CA could not do its
 // work; then a certificate may have been signed, but nobody has it, and its serial is never good.
 // A context that ends before the certificate is signed stops the issuance; after that it is finished.
@@ -119,45 +119,6 @@ func (a *Authority) CheckProfile(party policy.Party, profile string) error {
 		return violation("profile-role", "profile", fmt.Sprintf("%q, for the role %s", profile, role), fmt.Sprintf("one for the role %s of %s", party.Role, party.ID))
 	}
 	return nil
-}
-
-// checkToken refuses a token that is not for this request. That it is used only once is decided
-// by the store, in the commit of the issuance.
-func (a *Authority) checkToken(ctx context.Context, ap *application) error {
-	t, err := a.cfg.Store.Token(ctx, ap.Token)
-	if errors.Is(err, ErrNotFound) {
-		return unknownToken(ap.Token)
-	}
-	if err != nil {
-		return fmt.Errorf("looking up token %q: %w", ap.Token, err)
-	}
-	if t.Used != nil {
-		return &TokenUsedError{ID: t.ID, By: *t.Used}
-	}
-	if t.Profile == "" {
-		t.Profile = policy.DefaultProfile(ap.party.Role)
-	}
-	if ap.Profile == "" {
-		ap.Profile = t.Profile
-	}
-	var vs policy.Violations
-	if t.Party != ap.Party {
-		vs = append(vs, violation("token-party", "party", fmt.Sprintf("%q", ap.Party), "the party that the token names")...)
-	}
-	if t.Profile != ap.Profile {
-		vs = append(vs, violation("token-profile", "profile", fmt.Sprintf("%q", clip(ap.Profile)), fmt.Sprintf("%q, which the token names", t.Profile))...)
-	}
-	if !ap.now.Before(t.NotAfter) {
-		vs = append(vs, violation("token-expired", "token", "expired at "+t.NotAfter.UTC().Format(time.RFC3339), "a token that is still valid")...)
-	}
-	if vs != nil {
-		return vs
-	}
-	return nil
-}
-
-func unknownToken(id string) policy.Violations {
-	return violation("token-known", "token", fmt.Sprintf("%q", clip(id)), "a token of this CA")
 }
 
 func violation(rule, field, got, want string) policy.Violations {
@@ -324,8 +285,7 @@ func issuedEvent(ap application, rec Record) audit.Event {
 
 // refused records a refusal and returns it. An error that is no refusal is returned as it is.
 func (a *Authority) refused(ctx context.Context, ap application, err error) error {
-	_, used := errors.AsType[*TokenUsedError](err)
-	if !used && policy.ViolationsOf(err) == nil {
+	if !tokenSpent(err) && policy.ViolationsOf(err) == nil {
 		return err
 	}
 	event := audit.Event{

@@ -135,8 +135,8 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 		if !ok {
 			return ca.Record{}, ca.ErrNotFound
 		}
-		if t.Used != nil {
-			return ca.Record{}, &ca.TokenUsedError{ID: t.ID, By: *t.Used}
+		if err := t.Spent(); err != nil {
+			return ca.Record{}, err
 		}
 		t.Used = &is.Use
 		m.tokens[is.Token] = t
@@ -333,6 +333,26 @@ func (m *memStore) Token(_ context.Context, id string) (ca.Token, error) {
 		return t, nil
 	}
 	return ca.Token{}, ca.ErrNotFound
+}
+
+func (m *memStore) Tokens(context.Context, string) iter.Seq2[ca.Token, error] {
+	return func(func(ca.Token, error) bool) { panic("not used by package ca") }
+}
+
+func (m *memStore) CancelToken(_ context.Context, id string, c ca.TokenCancellation, e audit.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t, ok := m.tokens[id]
+	if !ok {
+		return ca.ErrNotFound
+	}
+	if err := t.Spent(); err != nil {
+		return err
+	}
+	t.Cancelled = &c
+	m.tokens[id] = t
+	m.log(e)
+	return nil
 }
 
 func (m *memStore) Collect(context.Context, time.Time, int) (int, error) {

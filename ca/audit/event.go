@@ -17,6 +17,7 @@ const (
 	PartyAdded         Kind = "party.added"
 	PartyChanged       Kind = "party.changed"
 	TokenCreated       Kind = "token.created"
+	TokenCancelled     Kind = "token.cancelled"
 	CertificateIssued  Kind = "certificate.issued"
 	CertificateRefused Kind = "certificate.refused"
 	CertificateRevoked Kind = "certificate.revoked"

@@ -119,8 +119,8 @@ func redeem(tx *bbolt.Tx, id string, use ca.TokenUse) (*ca.Token, error) {
 	if err := getJSON(tx, bucketTokens, []byte(id), &token); err != nil {
 		return nil, fmt.Errorf("redeeming token %s: %w", id, err)
 	}
-	if token.Used != nil {
-		return nil, &ca.TokenUsedError{ID: token.ID, By: *token.Used}
+	if err := token.Spent(); err != nil {
+		return nil, err
 	}
 	token.Used = &use
 	return &token, nil

@@ -124,6 +124,32 @@ func (s *Store) Collect(ctx context.Context, before time.Time, limit int) (n int
 	return n, nil
 }
 
+// Tokens implements ca.Store.
+func (s *Store) Tokens(_ context.Context, after string) iter.Seq2[ca.Token, error] {
+	from := []byte(after)
+	if after != "" {
+		from = append(from, 0) // the least key after it
+	}
+	return pages(s.db, bucketTokens, nil, from, func(_ *bbolt.Tx, _, value []byte) (token ca.Token, keep bool, err error) {
+		return token, true, json.Unmarshal(value, &token)
+	})
+}
+
+// CancelToken implements ca.Store.
+func (s *Store) CancelToken(ctx context.Context, id string, c ca.TokenCancellation, event audit.Event) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		var token ca.Token
+		if err := getJSON(tx, bucketTokens, []byte(id), &token); err != nil {
+			return fmt.Errorf("token %q: %w", id, err)
+		}
+		if err := token.Spent(); err != nil {
+			return err
+		}
+		token.Cancelled = &c
+		return boltlog.Writing(func() error { return putToken(tx, &token) }, s.appends(tx, event))
+	})
+}
+
 // Token implements ca.Store.
 func (s *Store) Token(_ context.Context, id string) (token ca.Token, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error { return getJSON(tx, bucketTokens, []byte(id), &token) })

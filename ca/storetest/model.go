@@ -61,7 +61,7 @@ func testModel(t *testing.T, w *world) {
 	}
 	operations := []func(*play, *testing.T) (got, want error){
 		(*play).reserve, (*play).reserve, (*play).issueOne, (*play).issueOne, (*play).issueOne, (*play).close,
-		(*play).revoke, (*play).revoke, (*play).release, (*play).release, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).collect, (*play).nextNumber,
+		(*play).revoke, (*play).revoke, (*play).release, (*play).release, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).addToken, (*play).cancelToken, (*play).collect, (*play).nextNumber,
 		(*play).changeKey, (*play).unblockKey,
 	}
 	for step := range modelSteps() {
@@ -86,6 +86,10 @@ func sameError(got, want error) bool {
 	if used := (*ca.TokenUsedError)(nil); errors.As(want, &used) {
 		other := (*ca.TokenUsedError)(nil)
 		return errors.As(got, &other) && *other == *used
+	}
+	if cancelled := (*ca.TokenCancelledError)(nil); errors.As(want, &cancelled) {
+		other := (*ca.TokenCancelledError)(nil)
+		return errors.As(got, &other) && *other == *cancelled
 	}
 	if revoked := (*ca.RevokedError)(nil); errors.As(want, &revoked) {
 		other := (*ca.RevokedError)(nil)
@@ -148,8 +152,8 @@ func (p *play) issueOne(t *testing.T) (got, want error) {
 		case want != nil:
 		case !known:
 			want = ca.ErrNotFound
-		case token.Used != nil:
-			want = &ca.TokenUsedError{ID: token.ID, By: *token.Used}
+		default:
+			want = token.Spent()
 		}
 	}
 	record, got := p.Issue(t.Context(), is)
@@ -248,6 +252,20 @@ func (p *play) addToken(t *testing.T) (got, want error) {
 		p.tokens[token.ID] = token
 	}
 	return p.AddToken(t.Context(), token, audit.Event{Time: epoch, Kind: audit.TokenCreated}), p.logged(want)
+}
+
+func (p *play) cancelToken(t *testing.T) (got, want error) {
+	id := strconv.Itoa(p.random.IntN(60))
+	c := ca.TokenCancellation{By: strconv.Itoa(p.random.Int()), At: epoch}
+	token, known := p.tokens[id]
+	if want = token.Spent(); !known {
+		want = ca.ErrNotFound
+	}
+	if want == nil {
+		token.Cancelled = &c
+		p.tokens[id] = token
+	}
+	return p.CancelToken(t.Context(), id, c, audit.Event{Time: epoch, Kind: audit.TokenCancelled}), p.logged(want)
 }
 
 func (p *play) collect(t *testing.T) (got, want error) {

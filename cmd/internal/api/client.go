@@ -53,6 +53,18 @@ func (c *Client) CreateToken(ctx context.Context, req TokenRequest) (TokenReply,
 	return out, err
 }
 
+// Tokens yields enrollment tokens, page after page; query takes the parameters of GET /v1/tokens.
+func (c *Client) Tokens(ctx context.Context, query url.Values) iter.Seq2[TokenView, error] {
+	return pages[TokenView](ctx, c, "/v1/tokens", query)
+}
+
+// CancelToken ends a token that nobody used.
+func (c *Client) CancelToken(ctx context.Context, id string) (TokenView, error) {
+	var out TokenView
+	err := c.call(ctx, http.MethodPost, "/v1/tokens/"+url.PathEscape(id)+"/cancel", nil, &out)
+	return out, err
+}
+
 // Certificates yields the inventory, page after page; query takes the
 // parameters of GET /v1/certificates.
 func (c *Client) Certificates(ctx context.Context, query url.Values) iter.Seq2[Certificate, error] {

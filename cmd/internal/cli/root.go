@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -164,6 +165,9 @@ func unknownCommand(c *cobra.Command, name string) error {
 
 // usageHint points at the help of the command that was called, unless err has a hint.
 func (a *app) usageHint(err error) error {
+	if e, ok := errors.AsType[*exitError](err); ok && e.hint != "" {
+		return err
+	}
 	if a.command == "" {
 		a.command = "payca"
 	}

@@ -68,7 +68,7 @@ func TestErrorsOfApprovalsAndEndpointsNameTheLine(t *testing.T) {
 		{"an unknown role", "endpoints:\n  - role: shopkeeper\n    allow: []\n", `payca.yaml:3: endpoints[0].role: role "shopkeeper": want a known role, member or anyone`},
 		{"an unknown endpoint", "endpoints:\n  - role: auditor\n    allow:\n      - GET /v1/party\n", `payca.yaml:5: endpoints[0].allow[0]: endpoint "GET /v1/party": want one that exists: GET /v1/`},
 		{"another method", "endpoints:\n  - {role: auditor, allow: [PUT /v1/parties]}\n", `endpoint "PUT /v1/parties": want one that exists: GET /v1/parties, POST /v1/parties`},
-		{"an endpoint without a method", "endpoints:\n  - {role: auditor, allow: [/v1/tokens]}\n", `endpoint "/v1/tokens": want one that exists: POST /v1/tokens`},
+		{"an endpoint without a method", "endpoints:\n  - {role: auditor, allow: [/v1/tokens]}\n", `endpoint "/v1/tokens": want one that exists: GET /v1/tokens, POST /v1/tokens`},
 		{"an endpoint given to a role twice", "endpoints:\n  - {role: auditor, allow: [GET /v1/health, GET /v1/health]}\n", `endpoint "GET /v1/health" stands above too`},
 		{"a role given twice", "endpoints:\n  - {role: auditor, allow: []}\n  - {role: auditor, allow: []}\n", `payca.yaml:4: endpoints[1].role: role "auditor" stands above too`},
 		{"an operator's endpoint for anyone", "endpoints:\n  - {role: anyone, allow: [POST /v1/tokens]}\n", `endpoint "POST /v1/tokens" to anyone: want roles or member, it is called with a certificate`},
