@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
 )
 
@@ -26,13 +28,16 @@ type SourceConfig struct {
 	Dir    string           // identity directory; read once, written at every renewal
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil for none
+	// Stapler, if not nil, gets the OCSP response that is shown with the certificate, in both directions. It is
+	// renewed at half of its life and kept in Dir as StapleFile, if there is a Dir.
+	Stapler *ocsp.Stapler
 }
 
 // A Source hands out the certificate of one party and keeps it fresh: what
 // asks it at every handshake never shows an old one. It is safe for concurrent use.
 type Source struct {
 	cfg     SourceConfig
-	current atomic.Pointer[Credential]
+	current atomic.Pointer[shown]
 }
 
 // OpenSource opens an identity directory. An error wraps fs.ErrNotExist if there is no identity.
@@ -42,19 +47,25 @@ func OpenSource(cfg SourceConfig) (*Source, error) {
 		return nil, err
 	}
 	s := newSource(cfg)
-	s.current.Store(c)
+	s.current.Store(s.recalled(c))
 	return s, nil
 }
 
 // NewStaticSource returns a source of a certificate that lives in memory and is never
-// renewed: the certificate, its issuer's, and the key.
+// renewed: the certificate, its issuer's, and the key. What is stapled to it stays.
 func NewStaticSource(certificate tls.Certificate, trust policy.Trust) (*Source, error) {
+	return NewMemorySource(certificate, trust, SourceConfig{})
+}
+
+// NewMemorySource is NewStaticSource with a stapler, a clock and a logger. It ignores Dir.
+func NewMemorySource(certificate tls.Certificate, trust policy.Trust, cfg SourceConfig) (*Source, error) {
 	c, err := credentialOf(certificate, trust)
 	if err != nil {
 		return nil, fmt.Errorf("static source: %w", err)
 	}
-	s := newSource(SourceConfig{})
-	s.current.Store(c)
+	cfg.Dir = ""
+	s := newSource(cfg)
+	s.current.Store(&shown{Credential: c})
 	return s, nil
 }
 
@@ -78,7 +89,8 @@ func credentialOf(certificate tls.Certificate, trust policy.Trust) (*Credential,
 }
 
 // Replace swaps the certificate for another of the same identity, which every
-// handshake from now on shows; it is for programs that renew in their own way, or staple.
+// handshake from now on shows; it is for programs that renew in their own way, or staple. With a Stapler it is
+// shown without a staple until Run has one.
 func (s *Source) Replace(certificate tls.Certificate) error {
 	stands := s.current.Load()
 	next, err := credentialOf(certificate, stands.Trust())
@@ -89,7 +101,7 @@ func (s *Source) Replace(certificate tls.Certificate) error {
 		return fmt.Errorf("replacing a certificate: got one of %s, want one of %s", next.Identity, stands.Identity)
 	}
 	next.URL = stands.URL
-	s.current.Store(next)
+	s.current.Store(&shown{Credential: next})
 	return nil
 }
 
@@ -103,8 +115,14 @@ func newSource(cfg SourceConfig) *Source {
 	return &Source{cfg: cfg}
 }
 
-// Certificate returns the certificate of now, with its key and issuer.
-func (s *Source) Certificate() (*tls.Certificate, error) { return s.current.Load().TLS(), nil }
+// Certificate returns the certificate of now, with its key and issuer, and a stapled OCSP response if there is one that holds.
+func (s *Source) Certificate() (*tls.Certificate, error) {
+	c := s.current.Load()
+	if c.stapled != nil && s.cfg.Now().Before(c.until) {
+		return c.stapled, nil
+	}
+	return c.TLS(), nil
+}
 
 // Identity returns who the source speaks for.
 func (s *Source) Identity() policy.Identity { return s.current.Load().Identity }
@@ -120,8 +138,11 @@ func (s *Source) URL() string { return s.current.Load().URL }
 
 // Run renews the certificate at two thirds of its life, spread over a tenth of
 // it so that parties enrolled together do not return together. When the CA cannot be
-// reached it tries again, at growing intervals, for as long as it takes. Run returns when ctx ends.
+// reached it tries again, at growing intervals, for as long as it takes. Run keeps the staple fresh, too, and returns when ctx ends.
 func (s *Source) Run(ctx context.Context) error {
+	var stapling sync.WaitGroup
+	stapling.Go(func() { s.keepStapled(ctx) })
+	defer stapling.Wait()
 	if s.cfg.Dir == "" {
 		<-ctx.Done()
 		return nil
@@ -173,8 +194,7 @@ func (s *Source) renew(ctx context.Context) error {
 		return err
 	}
 	if s.cfg.Now().Before(RenewAfter(stands.Leaf())) {
-		s.current.Store(stands)
-		return nil
+		return s.change(ctx, stands)
 	}
 	next, err := fetchRenewal(ctx, stands, s.cfg.Now)
 	if err != nil {
@@ -183,6 +203,5 @@ func (s *Source) renew(ctx context.Context) error {
 	if _, err := next.Save(s.cfg.Dir); err != nil {
 		return err
 	}
-	s.current.Store(next)
-	return nil
+	return s.change(ctx, next)
 }

@@ -58,7 +58,11 @@ func Identity(c *config.Agent) (policy.Identity, error) {
 
 // Open makes the agent. A party to whom others seal gets its encryption certificate from the CA, if it has none yet.
 func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, error) {
-	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: c.Path(c.Identity), Logger: logger})
+	stapler, err := ocsp.NewStapler(ocsp.StaplerConfig{AllowPrivate: true})
+	if err != nil {
+		return nil, err
+	}
+	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: c.Path(c.Identity), Logger: logger, Stapler: stapler})
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +124,12 @@ func (r *Running) Run(ctx context.Context) error {
 
 // Serve is Run on a listener that is open already, nil for a consumer.
 func (r *Running) Serve(ctx context.Context, listener net.Listener) error {
+	if err := r.source.Staple(ctx); err != nil {
+		own, _ := r.source.Certificate() // never fails
+		if policy.MustStaple(own.Leaf) {
+			return fmt.Errorf("the certificate must be stapled: %w", err)
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.Agent.Run(ctx, listener) })
 	group.Go(func() error { return r.source.Run(ctx) })
