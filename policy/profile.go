@@ -44,8 +44,10 @@ type ProfileConfig struct {
 	Policies []string `yaml:"policies,omitempty" json:"policies,omitempty"`
 	// Extensions lists the object identifiers of the extensions that a request may bring along, not critical. None of those that the CA writes.
 	Extensions []string `yaml:"extensions,omitempty" json:"extensions,omitempty"`
-	// Protocols lists how a certificate may be asked for: token, renew, issue, local. Every way if it is not given.
+	// Protocols lists how a certificate may be asked for: token, renew, issue, est, local. Every way if it is not given.
 	Protocols []string `yaml:"protocols,omitempty" json:"protocols,omitempty"`
+	// ServerKeygen lets the CA make the key, for who asks by EST; with keyAgreement alone.
+	ServerKeygen bool `yaml:"server_keygen,omitempty" json:"server_keygen,omitempty"`
 	// Limits bounds what one party may hold and ask for.
 	Limits Limits `yaml:"limits,omitempty" json:"limits,omitzero"`
 	// Approval says who must approve a request. Nobody if it is not given.
