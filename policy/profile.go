@@ -47,8 +47,10 @@ type ProfileConfig struct {
 	// MustStaple has certificates say that the TLS server or client that shows them also shows a fresh OCSP response (RFC 7633). Package enroll/mtls
 	// refuses those that do not.
 	MustStaple bool `yaml:"must_staple,omitempty" json:"must_staple,omitempty"`
-	// Protocols lists how a certificate may be asked for: token, renew, issue, local. Every way if it is not given.
+	// Protocols lists how a certificate may be asked for: token, renew, issue, est, local. Every way if it is not given.
 	Protocols []string `yaml:"protocols,omitempty" json:"protocols,omitempty"`
+	// ServerKeygen lets the CA make the key, for who asks by EST; with keyAgreement alone.
+	ServerKeygen bool `yaml:"server_keygen,omitempty" json:"server_keygen,omitempty"`
 	// Limits bounds what one party may hold and ask for.
 	Limits Limits `yaml:"limits,omitempty" json:"limits,omitzero"`
 	// Approval says who must approve a request. Nobody if it is not given.
