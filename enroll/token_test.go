@@ -154,6 +154,7 @@ func signES256(t *testing.T, header, payload string, key *ecdsa.PrivateKey) stri
 	return signed + "." + b64(string(raw))
 }
 
+// Case 61 as tokens know it: of another key, replayed with another payload, authenticated with a MAC.
 func TestTricksWithTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	key, other := newKey(t), newKey(t)

@@ -35,14 +35,23 @@ func accessOf(role policy.Role) []access {
 	switch {
 	case role == policy.Merchant:
 		return append(table, []access{
-			{"GET /catalogue", consumers}, {"POST /orders", consumers}, {"GET /orders/{id}", consumers}, {"POST /orders/{id}/amend", consumers},
-			{"POST /orders/{id}/accept", consumers}, {"POST /orders/{id}/delivered", consumers}, {"POST /results", payment.GatewayRoles()},
+			{"GET /catalogue", consumers},
+			{"POST /orders", consumers},
+			{"GET /orders/{id}", consumers},
+			{"POST /orders/{id}/amend", consumers},
+			{"POST /orders/{id}/accept", consumers},
+			{"POST /orders/{id}/delivered", consumers},
+			{"POST /results", payment.GatewayRoles()},
 		}...)
 	case Is(role, payment.GatewayRoles()):
 		both := []policy.Role{policy.Consumer, policy.Merchant}
 		return append(table, []access{
-			{"POST /payments", merchants}, {"GET /payments/{id}", both}, {"POST /payments/{id}/instruction", both},
-			{"POST /payments/{id}/confirmed", []policy.Role{policy.Confirmer}}, {"POST /payments/{id}/capture", merchants}, {"POST /payments/{id}/void", merchants},
+			{"POST /payments", merchants},
+			{"GET /payments/{id}", both},
+			{"POST /payments/{id}/instruction", both},
+			{"POST /payments/{id}/confirmed", []policy.Role{policy.Confirmer}},
+			{"POST /payments/{id}/capture", merchants},
+			{"POST /payments/{id}/void", merchants},
 		}...)
 	case Is(role, payment.AcquiringRoles()):
 		return append(append(table, bank(payment.GatewayRoles())...), access{"POST /merchants", merchants}, access{"GET /balance", merchants})
@@ -50,7 +59,8 @@ func accessOf(role policy.Role) []access {
 		return append(append(table, bank(payment.AcquiringRoles())...), access{"POST /links", consumers}, access{"GET /balance", consumers})
 	case role == policy.Confirmer:
 		return append(table, []access{
-			{"POST /confirmations", payment.GatewayRoles()}, {"GET /confirmations", consumers},
+			{"POST /confirmations", payment.GatewayRoles()},
+			{"GET /confirmations", consumers},
 			{"POST /confirmations/{id}/answer", []policy.Role{policy.Consumer, policy.Terminal}},
 		}...)
 	}

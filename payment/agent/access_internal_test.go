@@ -19,7 +19,8 @@ func TestAnEndpointThatIsNotThereIsToldWithItsPlace(t *testing.T) {
 		{"twice", []policy.Access{{Role: "consumer"}, {Role: "consumer"}}, []string{`endpoints[1].role: role "consumer" stands above too`}},
 		{"to anyone", []policy.Access{{Role: policy.Anyone, Allow: []string{"GET /catalogue"}}}, []string{"it is called with a certificate"}},
 		{
-			"two faults", []policy.Access{{Role: "x"}, {Role: "merchant", Allow: []string{"GET /"}}},
+			"two faults",
+			[]policy.Access{{Role: "x"}, {Role: "merchant", Allow: []string{"GET /"}}},
 			[]string{"endpoints[0].role", "endpoints[1].allow[0]"},
 		},
 	} {

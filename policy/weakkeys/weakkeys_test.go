@@ -50,6 +50,7 @@ func read(t testing.TB, text string) *weakkeys.List {
 	return l
 }
 
+// Case 7: a key of Debian, from a list.
 func TestDebianKeyIsFound(t *testing.T) {
 	t.Parallel()
 	key := debianKey(t)

@@ -79,6 +79,7 @@ func TestErrorsOfApprovalsAndEndpointsNameTheLine(t *testing.T) {
 		{"63 k over of", "approvals:\n  revocation: {k: 4, of: 3, by: operators}\n", `payca.yaml:3: approvals.revocation.of: of 3: want 4 (k) to 100`},
 		{"63 more than there are", "approvals:\n  approvers: [a, b]\n  policy: {k: 2, of: 3, by: operators}\n", `payca.yaml:4: approvals.policy.of: of 3: want at most 2, as many as approvers lists`},
 		{"63 more than there are, in a profile", "approvals:\n  approvers: [a, b]\n" + gateway, `payca.yaml:3: approvals.approvers: approvers are 2: want at least 3, as profile "gateway" wants 2 of 3 operators`},
+		{"63 nobody is named, so that an operator could register another one", "approvals:\n  policy: {k: 1, of: 2, by: operators}\n", `payca.yaml:3: approvals.policy.of: of 2: want at most 0, as many as approvers lists`},
 		{"63 the same approver twice", "approvals:\n  approvers: [a, a]\n", `payca.yaml:3: approvals.approvers[1]: "a" stands above too`},
 		{"an approver that is no id", "approvals:\n  approvers: [A B]\n", `payca.yaml:3: approvals.approvers[0]: party-id: `},
 		{"approval of the policy by a bank", "approvals:\n  policy: {k: 1, of: 1, by: bank}\n", `approvals.policy.by: by bank: want operators`},
