@@ -103,7 +103,9 @@ func newSource(cfg SourceConfig) *Source {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Renew == nil {
-		cfg.Renew = func(ctx context.Context, stands *Credential) (*Credential, error) { return fetchRenewal(ctx, stands, cfg.Now) }
+		cfg.Renew = func(ctx context.Context, stands *Credential) (*Credential, error) {
+			return fetchRenewal(ctx, stands, cfg.Now)
+		}
 	}
 	return &Source{cfg: cfg}
 }

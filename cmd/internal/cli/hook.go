@@ -63,7 +63,7 @@ func (h hook) run(ctx context.Context, a *app, dir string, c *enroll.Credential)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, h[0], h[1:]...) //nolint:gosec // the command is the caller's own
+	cmd := exec.CommandContext(ctx, h[0], h[1:]...)
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdout, cmd.Stderr = a.err, a.err
 	// No names that start with PAYCA_: those would be flags to a payca that the hook calls.
