@@ -74,7 +74,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if err != nil {
 			return err
 		}
-		if err := wantActive(tx, record.Party); err != nil {
+		if err := s.wantActive(tx, record.Party); err != nil {
 			return err
 		}
 		request, err := fulfil(tx, is)
@@ -115,8 +115,8 @@ func redeem(tx *bbolt.Tx, id string, use ca.TokenUse) (*ca.Token, error) {
 	if id == "" {
 		return nil, nil
 	}
-	var token ca.Token
-	if err := getJSON(tx, bucketTokens, []byte(id), &token); err != nil {
+	token, err := tokenIn(tx, id)
+	if err != nil {
 		return nil, fmt.Errorf("redeeming token %s: %w", id, err)
 	}
 	if err := token.Spent(); err != nil {
@@ -126,19 +126,9 @@ func redeem(tx *bbolt.Tx, id string, use ca.TokenUse) (*ca.Token, error) {
 	return &token, nil
 }
 
-func putToken(tx *bbolt.Tx, token *ca.Token) error {
-	if token == nil {
-		return nil
-	}
-	return putJSON(tx, bucketTokens, []byte(token.ID), token)
-}
-
 // wantActive refuses a party that is registered and not active.
-func wantActive(tx *bbolt.Tx, id string) error {
-	var party struct {
-		State policy.State `json:"state"`
-	}
-	err := getJSON(tx, bucketParties, []byte(id), &party)
+func (s *Store) wantActive(tx *bbolt.Tx, id string) error {
+	party, err := s.parties.in(tx, id)
 	if errors.Is(err, ca.ErrNotFound) {
 		return nil
 	}

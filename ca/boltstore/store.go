@@ -81,8 +81,9 @@ type Config struct {
 
 // A Store is a [ca.Store] in one file.
 type Store struct {
-	db  *boltlog.DB
-	cfg Config
+	db      *boltlog.DB
+	cfg     Config
+	parties parties
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -111,7 +112,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 // if a process has it open for writing.
 func OpenReadOnly(path string) (*Store, error) {
 	db, err := boltlog.OpenReadOnly(path, schema)
-	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain}, old.Got) {
+	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain, schemaShards}, old.Got) {
 		return nil, fmt.Errorf("%w: the next payca serve upgrades the file", err)
 	}
 	if err != nil {

@@ -122,8 +122,8 @@ func upgradeStolen(tx *bbolt.Tx) error {
 }
 
 func upgradeToken(tx *bbolt.Tx, _, value []byte) error {
-	var token ca.Token
-	if err := json.Unmarshal(value, &token); err != nil {
+	token, err := parseToken(value)
+	if err != nil {
 		return err
 	}
 	return tx.Bucket(bucketEnds).Put(tokenEnd(token), nil)

@@ -241,6 +241,9 @@ func plainRecord(r ca.Record) []byte {
 func testReadAsItIs(t *testing.T, version string) {
 	t.Helper()
 	path, want := oldFile(t, 1500, version)
+	if _, err := boltstore.OpenReadOnly(path); err == nil || !strings.Contains(err.Error(), "the next payca serve upgrades the file") {
+		t.Errorf("version %s: got %v, want it to say what upgrades the file", version, err)
+	}
 	store := open(t, path, nil)
 	if got := inventory(t, store); got != want {
 		t.Errorf("got %d octets of inventory that are not the %d from before", len(got), len(want))

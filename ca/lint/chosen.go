@@ -58,6 +58,13 @@ func Chosen() []Choice {
 func Excluded() []Choice {
 	return []Choice{
 		{Source: "Community", Names: []string{"n_san_iana_pub_suffix_empty"}, Reason: "the network's names need not be under a public suffix"},
+		{Source: "RFC5280", Names: []string{
+			"e_subject_printable_string_badalpha", "e_subject_dn_not_printable_characters",
+			"e_wrong_time_format_pre2050", "e_utc_time_does_not_include_seconds", "e_utc_time_not_in_zulu",
+			"e_generalized_time_does_not_include_seconds", "e_generalized_time_includes_fraction_seconds", "e_generalized_time_not_in_zulu",
+		}, Reason: "payca_encoding wants what they want, and more, in one look at the octets"},
+		{Source: "Community", Names: []string{"w_subject_dn_leading_whitespace", "w_subject_dn_trailing_whitespace", "n_multiple_subject_rdn"}, Reason: "payca_encoding, as above"},
+		{Source: "RFC5280", Names: []string{"e_ext_duplicate_extension"}, Reason: "payca_extensions wants each extension once; crypto/x509 reads no other certificate"},
 		{Source: "Community", Names: []string{"w_issuer_dn_leading_whitespace", "w_issuer_dn_trailing_whitespace", "w_multiple_issuer_rdn"}, Reason: "payca_role_issuer wants the name of an issuing CA, to the octet"},
 		{Source: "RFC5280", Names: []string{"e_ext_san_uri_host_not_fqdn_or_ip"}, Reason: "payca_uri_single wants exactly the host of a role of the network, and takes a twentieth of the time"},
 	}

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"slices"
@@ -91,7 +92,10 @@ var written = map[string]bool{
 
 // knownExtensions wants the others to be granted by a profile with the usages of the certificate.
 func knownExtensions(s *subject) string {
-	for _, e := range s.Extensions {
+	for i, e := range s.Extensions {
+		if slices.ContainsFunc(s.Extensions[:i], func(other pkix.Extension) bool { return other.Id.Equal(e.Id) }) {
+			return "extension " + e.Id.String() + " twice"
+		}
 		id := e.Id.String()
 		want, known := written[id]
 		switch {

@@ -53,6 +53,7 @@ func ownLints() []ownLint {
 		{"payca_role_subject", "the subject is O, OU=role, CN=party, as the URI says", roleSubject},
 		{"payca_role_eku", "key usage and extended key usages of a profile of the role", roleUsage},
 		{"payca_names", "DNS names and addresses only for servers, and none below the network's own domain but the CA's", names},
+		{"payca_encoding", "times and names as RFC 5280 section 4.1.2 writes them, one attribute in each relative name", encodings},
 		{"payca_serial_length", "65 to 159 bits of serial", serialLength},
 		{"payca_aia", "OCSP and issuer URLs of the issuing CA, over plain http", authorityInfo},
 		{"payca_cdp", "the CRL URL of the issuing CA, over plain http", distributionPoint},

@@ -25,6 +25,7 @@ func (p *play) changeKey(t *testing.T) (got, want error) {
 		}
 		if change, _ := compromised(r); change != nil {
 			p.records[i].Revocation = &change.Revocation
+			delete(p.free, r.Serial)
 			revoked++
 		}
 	}
