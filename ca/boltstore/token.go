@@ -13,8 +13,11 @@ import (
 )
 
 // tokenForm starts a token: then come the words with their lengths before them, the times, and after an octet of tokenUsed and
-// tokenCancelled what became of it. Layouts before 5 have a JSON object.
-const tokenForm = 1
+// tokenCancelled what became of it. A token of tokenPlain has no digest. Layouts before 5 have a JSON object.
+const (
+	tokenForm  = 2
+	tokenPlain = 1
+)
 
 const (
 	tokenUsed      = 1
@@ -26,7 +29,7 @@ var errToken = errors.New("damaged token record")
 // encodeToken writes a token.
 func encodeToken(t ca.Token) ([]byte, error) {
 	w := words{value: append(make([]byte, 0, 256), tokenForm)}
-	w.text(t.ID, t.Party, t.Profile, t.Request, t.Key, t.By)
+	w.text(t.ID, t.Party, t.Profile, t.Request, t.Key, t.By, t.Digest)
 	w.time(t.Created)
 	w.time(t.NotAfter)
 	fate := byte(0)
@@ -54,11 +57,14 @@ func parseToken(value []byte) (t ca.Token, err error) {
 	if len(value) > 0 && value[0] == '{' {
 		return t, json.Unmarshal(value, &t)
 	}
-	if len(value) == 0 || value[0] != tokenForm {
+	if len(value) == 0 || value[0] != tokenForm && value[0] != tokenPlain {
 		return t, errToken
 	}
 	r := reader{rest: value[1:]}
 	r.text(&t.ID, &t.Party, &t.Profile, &t.Request, &t.Key, &t.By)
+	if value[0] == tokenForm {
+		r.text(&t.Digest)
+	}
 	r.time(&t.Created)
 	r.time(&t.NotAfter)
 	fate := r.octets(1)

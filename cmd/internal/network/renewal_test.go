@@ -2,6 +2,9 @@ package network_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"testing"
 	"time"
@@ -57,5 +60,51 @@ func TestASourceRenewsByItself(t *testing.T) {
 	refused, told := errors.AsType[*problem.Problem](err)
 	if !ok || !told || expired.Identity.Party != "shop1" || refused.Status != 403 {
 		t.Errorf("after it expired: got %v, want *enroll.ExpiredError with the refusal of the CA", err)
+	}
+}
+
+// TestATokenIsBelievedForItsTextOrItsSignature: the CA knows what it handed out, and what it did not is refused all the same.
+func TestATokenIsBelievedForItsTextOrItsSignature(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	text := r.register(t, "shop1", policy.Merchant)
+	token, err := enroll.ReadToken(text)
+	must(t, err)
+	roots, err := enroll.FetchRoots(t.Context(), token)
+	must(t, err)
+	client, err := enroll.NewClient(enroll.ClientConfig{URL: r.url, Network: "pay.example", Roots: roots})
+	must(t, err)
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	forged, err := enroll.SignToken(token, stranger)
+	must(t, err)
+	flipped := []byte(text)
+	if i := len(flipped) - 9; flipped[i] == 'A' {
+		flipped[i] = 'B'
+	} else {
+		flipped[i] = 'A'
+	}
+	for want, changed := range map[string]string{"token-signature": string(flipped), "token-key": forged} {
+		_, csr, err := enroll.NewKey()
+		must(t, err)
+		_, err = client.Enroll(t.Context(), changed, csr)
+		var refused *problem.Problem
+		if !errors.As(err, &refused) || refused.Name() != want || refused.Status != 401 {
+			t.Errorf("a changed token: got %v, want 401 %s", err, want)
+		}
+	}
+	again, err := r.network.SignAgain(token) // the same right in other words: as a token of an older version, it has its signature alone
+	must(t, err)
+	if again == text {
+		t.Fatal("the signature is the same")
+	}
+	_, csr, err := enroll.NewKey()
+	must(t, err)
+	if _, err := client.Enroll(t.Context(), again, csr); err != nil {
+		t.Errorf("another signature by the CA: got %v", err)
+	}
+	var refused *problem.Problem
+	if _, err := client.Enroll(t.Context(), text, csr); !errors.As(err, &refused) || refused.Name() != "token-used" {
+		t.Errorf("the first one afterwards: got %v, want token-used", err)
 	}
 }

@@ -166,7 +166,7 @@ func (n *Network) routes() (http.Handler, error) {
 		}, next)
 	}
 	enrollment, err := server.New(server.Config{
-		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
+		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Known: n.knowsToken, Roots: trust.Roots, Network: n.config.Network,
 		Problems: problems, Identify: identify, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {
