@@ -122,7 +122,7 @@ func Renew(ctx context.Context, dir string, force bool) (Outcome, error) {
 
 func renew(ctx context.Context, dir string, stands *Credential, force bool, now func() time.Time) (Outcome, error) {
 	if !force && now().Before(RenewAfter(stands.Leaf())) {
-		return outcome(Kept, stands, dir), nil
+		return stands.Outcome(Kept, dir), nil
 	}
 	next, err := fetchRenewal(ctx, stands, now)
 	if err != nil {
@@ -131,7 +131,7 @@ func renew(ctx context.Context, dir string, stands *Credential, force bool, now 
 	if _, err := next.Save(dir); err != nil {
 		return Outcome{}, err
 	}
-	return outcome(Renewed, next, dir), nil
+	return next.Outcome(Renewed, dir), nil
 }
 
 // fetchRenewal gets a new certificate for the same key, over mutual TLS.
@@ -172,7 +172,7 @@ func accept(reply *Reply, c *Credential, network, party string, cfg EnrollConfig
 	if _, err := c.Save(cfg.Dir); err != nil {
 		return Outcome{}, err
 	}
-	return outcome(Enrolled, c, cfg.Dir), nil
+	return c.Outcome(Enrolled, cfg.Dir), nil
 }
 
 // take puts the certificate of a reply into the credential: it must chain to
@@ -193,7 +193,8 @@ func (c *Credential) take(reply *Reply, now time.Time) error {
 	return nil
 }
 
-func outcome(action Action, c *Credential, dir string) Outcome {
+// Outcome describes the credential, which is kept in dir.
+func (c *Credential) Outcome(action Action, dir string) Outcome {
 	leaf := c.Leaf()
 	return Outcome{
 		Action: action, Identity: c.Identity, Serial: fmt.Sprintf("%x", leaf.SerialNumber),

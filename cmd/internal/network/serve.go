@@ -175,7 +175,7 @@ func (n *Network) routes() (http.Handler, error) {
 	}
 	documented := func(next http.Handler) http.Handler { return identify(problems, next) }
 	enrollment, err := server.New(server.Config{
-		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
+		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Known: n.knowsToken, Roots: trust.Roots, Network: n.config.Network,
 		Problems: problems, Identify: documented, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {

@@ -50,15 +50,18 @@ type Leaf struct {
 	MustStaple          bool
 }
 
-// New makes a network.
-func New(t testing.TB) *CA {
+// New makes a network that is valid for two days.
+func New(t testing.TB) *CA { return Make(t, 48*time.Hour) }
+
+// Make makes a network that is valid for so long.
+func Make(t testing.TB, life time.Duration) *CA {
 	t.Helper()
 	ca := &CA{issuers: map[string]issuer{}}
 	rootKey := Key(t)
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: Network + " root"},
-		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(48 * time.Hour),
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	ca.rootKey, ca.Root = rootKey, sign(t, template, template, rootKey.Public(), rootKey)
@@ -66,7 +69,7 @@ func New(t testing.TB) *CA {
 		key := Key(t)
 		template := &x509.Certificate{
 			SerialNumber: serial(t), Subject: pkix.Name{CommonName: Network + " " + name + " CA"},
-			NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(47 * time.Hour),
+			NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life - time.Hour),
 			IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		}
 		for _, role := range policy.RolesOf(name) {
