@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/payca/payca/enroll/problem"
@@ -40,15 +41,18 @@ func (e *ExpiredError) Unwrap() error { return e.Err }
 // Run renews the certificate at two thirds of its life, spread over a tenth of
 // it so that parties enrolled together do not return together. When the CA cannot be
 // reached it tries again, at growing intervals up to an hour, for as long as it takes. Every ten minutes it looks whether another process has
-// put another certificate of the same identity into the directory. Run returns nil when ctx ends, and an *[ExpiredError] if
+// put another certificate of the same identity into the directory. It keeps the staple fresh, too. Run returns nil when ctx ends, and an *[ExpiredError] if
 // the configuration says so.
 func (s *Source) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var stapling sync.WaitGroup
+	stapling.Go(func() { s.keepStapled(ctx) })
+	defer stapling.Wait()
+	defer cancel()
 	if s.cfg.Dir == "" {
 		<-ctx.Done()
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var end error
 	keepFresh(ctx, s.cfg.Now, s.next, s.most, func(ctx context.Context) bool {
 		err := s.step(ctx)
@@ -99,7 +103,7 @@ func life(leaf *x509.Certificate) time.Duration { return leaf.NotAfter.Sub(leaf.
 // next is when there is something to do, or to look for.
 func (s *Source) next() time.Time {
 	now, current := s.cfg.Now(), s.current.Load()
-	if s.cfg.Changed != nil && s.told != current {
+	if s.cfg.Changed != nil && s.told != current.Credential {
 		return now
 	}
 	if at := renewAt(current.Leaf()); at.Before(now.Add(lookAgain)) {
@@ -117,13 +121,13 @@ func (s *Source) most() time.Duration {
 func (s *Source) step(ctx context.Context) error {
 	err := s.renew(ctx)
 	current := s.current.Load()
-	if s.cfg.Changed == nil || s.told == current {
+	if s.cfg.Changed == nil || s.told == current.Credential {
 		return err
 	}
-	if changedErr := s.cfg.Changed(ctx, current); changedErr != nil {
+	if changedErr := s.cfg.Changed(ctx, current.Credential); changedErr != nil {
 		return errors.Join(err, fmt.Errorf("after the change of certificate %x: %w", current.Leaf().SerialNumber, changedErr))
 	}
-	s.told = current
+	s.told = current.Credential
 	return err
 }
 
@@ -133,7 +137,7 @@ func (s *Source) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.hold(stands); err != nil || s.cfg.Now().Before(renewAt(stands.Leaf())) {
+	if err := s.hold(ctx, stands); err != nil || s.cfg.Now().Before(renewAt(stands.Leaf())) {
 		return err
 	}
 	l, err := lockDir(ctx, s.cfg.Dir)
@@ -153,7 +157,7 @@ func (s *Source) renew(ctx context.Context) error {
 		_, err = next.Save(s.cfg.Dir)
 	}
 	if err == nil {
-		err = s.hold(next)
+		err = s.hold(ctx, next)
 	}
 	if err != nil {
 		if leaf := stands.Leaf(); s.cfg.Now().After(leaf.NotAfter) {
@@ -168,15 +172,12 @@ func (s *Source) renew(ctx context.Context) error {
 }
 
 // hold makes a credential the current one, if it is another.
-func (s *Source) hold(c *Credential) error {
+func (s *Source) hold(ctx context.Context, c *Credential) error {
 	current := s.current.Load()
 	if c.Identity != current.Identity {
 		return fmt.Errorf("%s holds %s now, want %s", s.cfg.Dir, c.Identity, current.Identity)
 	}
-	if !c.Leaf().Equal(current.Leaf()) {
-		s.current.Store(c)
-	}
-	return nil
+	return s.change(ctx, c)
 }
 
 // over says whether nothing can become of the certificate any more: it has expired, and the CA refused to renew it, or

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
 )
 
@@ -27,13 +28,16 @@ type SourceConfig struct {
 	// EndExpired lets Run end when the certificate has expired and the CA does not renew it any more. Without it Run goes on
 	// asking, at the longest interval, and sees when somebody puts another certificate into the directory.
 	EndExpired bool
+	// Stapler, if not nil, gets the OCSP response that is shown with the certificate, in both directions. It is
+	// renewed at half of its life and kept in Dir as StapleFile, if there is a Dir.
+	Stapler *ocsp.Stapler
 }
 
 // A Source hands out the certificate of one party and keeps it fresh: what
 // asks it at every handshake never shows an old one. It is safe for concurrent use.
 type Source struct {
 	cfg     SourceConfig
-	current atomic.Pointer[Credential]
+	current atomic.Pointer[shown]
 	told    *Credential // what Changed was told without an error; of Run alone
 }
 
@@ -44,19 +48,25 @@ func OpenSource(cfg SourceConfig) (*Source, error) {
 		return nil, err
 	}
 	s := newSource(cfg)
-	s.current.Store(c)
+	s.current.Store(s.recalled(c))
 	return s, nil
 }
 
 // NewStaticSource returns a source of a certificate that lives in memory and is never
-// renewed: the certificate, its issuer's, and the key.
+// renewed: the certificate, its issuer's, and the key. What is stapled to it stays.
 func NewStaticSource(certificate tls.Certificate, trust policy.Trust) (*Source, error) {
+	return NewMemorySource(certificate, trust, SourceConfig{})
+}
+
+// NewMemorySource is NewStaticSource with a stapler, a clock and a logger. It ignores Dir.
+func NewMemorySource(certificate tls.Certificate, trust policy.Trust, cfg SourceConfig) (*Source, error) {
 	c, err := credentialOf(certificate, trust)
 	if err != nil {
 		return nil, fmt.Errorf("static source: %w", err)
 	}
-	s := newSource(SourceConfig{})
-	s.current.Store(c)
+	cfg.Dir = ""
+	s := newSource(cfg)
+	s.current.Store(&shown{Credential: c})
 	return s, nil
 }
 
@@ -80,7 +90,8 @@ func credentialOf(certificate tls.Certificate, trust policy.Trust) (*Credential,
 }
 
 // Replace swaps the certificate for another of the same identity, which every
-// handshake from now on shows; it is for programs that renew in their own way, or staple.
+// handshake from now on shows; it is for programs that renew in their own way, or staple. With a Stapler it is
+// shown without a staple until Run has one.
 func (s *Source) Replace(certificate tls.Certificate) error {
 	stands := s.current.Load()
 	next, err := credentialOf(certificate, stands.Trust())
@@ -91,7 +102,7 @@ func (s *Source) Replace(certificate tls.Certificate) error {
 		return fmt.Errorf("replacing a certificate: got one of %s, want one of %s", next.Identity, stands.Identity)
 	}
 	next.URL = stands.URL
-	s.current.Store(next)
+	s.current.Store(&shown{Credential: next})
 	return nil
 }
 
@@ -110,8 +121,14 @@ func newSource(cfg SourceConfig) *Source {
 	return &Source{cfg: cfg}
 }
 
-// Certificate returns the certificate of now, with its key and issuer.
-func (s *Source) Certificate() (*tls.Certificate, error) { return s.current.Load().TLS(), nil }
+// Certificate returns the certificate of now, with its key and issuer, and a stapled OCSP response if there is one that holds.
+func (s *Source) Certificate() (*tls.Certificate, error) {
+	c := s.current.Load()
+	if c.stapled != nil && s.cfg.Now().Before(c.until) {
+		return c.stapled, nil
+	}
+	return c.TLS(), nil
+}
 
 // Identity returns who the source speaks for.
 func (s *Source) Identity() policy.Identity { return s.current.Load().Identity }

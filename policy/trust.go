@@ -12,6 +12,7 @@ import (
 type Trust struct {
 	Network string              // its name
 	Roots   []*x509.Certificate // its root certificates: one, or two during a rollover
+	Issuers []*x509.Certificate // issuing CAs that are known, for who presents a certificate without its issuer's; may be empty
 }
 
 // A Use is what the presented certificate is to be used for.
@@ -108,7 +109,7 @@ func (t Trust) chains(presented []*x509.Certificate, use Use, now time.Time) ([]
 	for _, root := range t.Roots {
 		opts.Roots.AddCert(root)
 	}
-	for _, cert := range presented[1:] {
+	for _, cert := range slices.Concat(presented[1:], t.Issuers) {
 		opts.Intermediates.AddCert(cert)
 	}
 	chains, err := presented[0].Verify(opts)

@@ -13,11 +13,8 @@ import (
 )
 
 // tokenForm starts a token: then come the words with their lengths before them, the times, and after an octet of tokenUsed and
-// tokenCancelled what became of it. A token of tokenPlain has no digest. Layouts before 5 have a JSON object.
-const (
-	tokenForm  = 2
-	tokenPlain = 1
-)
+// tokenCancelled what became of it. Layouts before 5 have a JSON object.
+const tokenForm = 1
 
 const (
 	tokenUsed      = 1
@@ -57,14 +54,11 @@ func parseToken(value []byte) (t ca.Token, err error) {
 	if len(value) > 0 && value[0] == '{' {
 		return t, json.Unmarshal(value, &t)
 	}
-	if len(value) == 0 || value[0] != tokenForm && value[0] != tokenPlain {
+	if len(value) == 0 || value[0] != tokenForm {
 		return t, errToken
 	}
 	r := reader{rest: value[1:]}
-	r.text(&t.ID, &t.Party, &t.Profile, &t.Request, &t.Key, &t.By)
-	if value[0] == tokenForm {
-		r.text(&t.Digest)
-	}
+	r.text(&t.ID, &t.Party, &t.Profile, &t.Request, &t.Key, &t.By, &t.Digest)
 	r.time(&t.Created)
 	r.time(&t.NotAfter)
 	fate := r.octets(1)

@@ -24,7 +24,7 @@ const bodyLimit = 64 << 10
 // A Request is what the gate decides about. Whoever makes it has authenticated the requester.
 type Request struct {
 	Party     string // id of the party; ignored by Renew
-	Profile   string // ignored by Renew
+	Profile   string // of Renew: "", or that of the old certificate
 	CSR       []byte // PKCS#10, DER
 	Requester string // on whose word, for the record
 	Protocol  string // token, renew or issue
