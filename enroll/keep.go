@@ -150,7 +150,7 @@ func (s *Source) renew(ctx context.Context) error {
 		return err
 	}
 	if !stands.Leaf().Equal(before.Leaf()) { // somebody was faster
-		return s.hold(stands)
+		return s.hold(ctx, stands)
 	}
 	next, err := s.cfg.Renew(ctx, stands)
 	if err == nil {

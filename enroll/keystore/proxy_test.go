@@ -78,7 +78,7 @@ func TestProxiesServeWithTheFilesOfAnIdentity(t *testing.T) {
 			must(t, err)
 			_, err = keystore.File{Form: keystore.PEM, Path: filepath.Join(dir, "gw1.pem")}.Write(gateway)
 			must(t, err)
-			must(t, os.Chmod(dir, 0o755)) //nolint:gosec // workers of nginx are another user
+			must(t, os.Chmod(dir, 0o755)) // workers of nginx are another user
 			address := start(t, program, dir, proxy.conf, proxy.args)
 
 			url := "https://" + strings.Replace(address, "127.0.0.1", "localhost", 1)
