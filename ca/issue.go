@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -42,6 +43,7 @@ type application struct {
 	party    policy.Party // zero for a certificate of the CA itself
 	profile  *policy.Profile
 	issuer   string
+	holder   string            // id of the status node that has the key of an OCSP delegate
 	renews   *Serial           // the certificate that is being renewed
 	faults   policy.Violations // found on the way in; policy says what else is wrong
 	approved bool              // as many as the profile wants have approved exactly this request
@@ -261,7 +263,7 @@ func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decis
 			return Intent{}, err
 		}
 		intent := Intent{
-			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: ap.party.ID,
+			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: cmp.Or(ap.party.ID, ap.holder),
 			NotAfter: d.NotAfter, At: ap.now, Shard: a.shardFor(d, serial),
 		}
 		err = a.cfg.Store.Reserve(ctx, intent)
@@ -323,7 +325,7 @@ func (a *Authority) lint(draft *x509.Certificate) error {
 // obstacle, the intent is closed at once.
 func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
 	rec := Record{
-		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: ap.party.ID, Role: ap.party.Role,
+		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: intent.Party, Role: ap.party.Role,
 		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), DER: cert.Raw,
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
@@ -338,6 +340,7 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		}
 		return nil, errors.Join(a.refused(ctx, ap, late), a.closeIntent(ctx, intent, late.Error()))
 	}
+	a.cfg.OnIssue(rec.Issuer, rec.Serial)
 	// A compromise that was reported since step 0 found this certificate, or is found here.
 	if err := a.checkCompromise(ctx, rec.SPKI); err != nil {
 		_, rerr := a.revoke(ctx, rec, RevokeRequest{Reason: KeyCompromise, By: self})
@@ -366,34 +369,4 @@ func issuedEvent(ap application, rec Record) audit.Event {
 		Party: rec.Party, Role: string(rec.Role), Issuer: rec.Issuer, Profile: rec.Profile,
 		Serial: rec.Serial.String(), Thumbprint: hex.EncodeToString(thumbprint[:]), Attrs: attrs,
 	}
-}
-
-// refused records a refusal and returns it. An error that is no refusal is returned as it is.
-func (a *Authority) refused(ctx context.Context, ap application, err error) error {
-	_, used := errors.AsType[*TokenUsedError](err)
-	if !used && policy.ViolationsOf(err) == nil {
-		return err
-	}
-	event := audit.Event{
-		Time: ap.now, Kind: audit.CertificateRefused, Actor: clip(ap.Requester), From: clip(ap.From),
-		Party: clip(ap.Party), Role: string(ap.party.Role), Issuer: ap.issuer, Profile: clip(ap.Profile),
-		Reason: clip(err.Error()), Violations: logged(policy.ViolationsOf(err)), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
-	}
-	if aerr := a.cfg.Store.Append(context.WithoutCancel(ctx), event); aerr != nil {
-		return errors.Join(err, fmt.Errorf("recording the refusal: %w", aerr))
-	}
-	return err
-}
-
-// logged bounds the violations that one event holds: a hundred, each text of at most 256 bytes.
-func logged(vs policy.Violations) []policy.Violation {
-	const most, limit = 100, 256
-	var list []policy.Violation
-	for i, v := range vs {
-		if i == most {
-			return append(list, policy.Violation{Rule: "more", Field: "violations", Got: fmt.Sprint(len(vs)), Want: "none"})
-		}
-		list = append(list, policy.Violation{Rule: cut(v.Rule, limit), Field: cut(v.Field, limit), Got: cut(v.Got, limit), Want: cut(v.Want, limit)})
-	}
-	return list
 }
