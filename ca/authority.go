@@ -55,6 +55,8 @@ type Authority struct {
 	shards   map[string]int      // by issuer: how many its CRL has
 	ownKeys  map[[32]byte]string // SHA-256 of SubjectPublicKeyInfo -> whose it is
 	turns    turns               // of parties under profiles with limits
+	spares   spares
+	longest  map[string]time.Duration // by issuer: how long its certificates last at most
 }
 
 // New checks the configuration and the store, closes the intents that a crash left open, and
@@ -84,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 		issuers:  make(map[string]*issuer, len(cfg.Issuers)),
 		profiles: make(map[string]*policy.Profile, len(cfg.Profiles)),
 		shards:   make(map[string]int, len(cfg.Issuers)),
+		longest:  longestValidity(cfg.Profiles),
 		ownKeys:  map[[32]byte]string{sha256.Sum256(cfg.Root.RawSubjectPublicKeyInfo): "the root"},
 	}
 	for _, p := range cfg.Profiles {

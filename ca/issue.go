@@ -51,6 +51,9 @@ type application struct {
 	request  string            // id of the approval request that it fulfils, "" for none
 }
 
+// owner is the party that the inventory has the certificate under, "" for one of the CA itself.
+func (ap application) owner() string { return cmp.Or(ap.party.ID, ap.holder) }
+
 // Issue decides, issues and records one certificate; see the package comment for the steps.
 //
 // A refusal is policy.Violations, or a [*TokenUsedError] if somebody else had the token first; it is
@@ -252,29 +255,6 @@ func (a *Authority) checkCompromise(ctx context.Context, spki [32]byte) error {
 		}
 	}
 	return nil
-}
-
-// reserve is step 1: a serial that was never used, and the intent to use it.
-func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decision) (Intent, error) {
-	const tries = 4
-	for range tries {
-		serial, err := NewSerial(a.cfg.Random)
-		if err != nil {
-			return Intent{}, err
-		}
-		intent := Intent{
-			Serial: serial, Issuer: ap.issuer, Profile: ap.profile.Name(), Party: cmp.Or(ap.party.ID, ap.holder),
-			NotAfter: d.NotAfter, At: ap.now, Shard: a.shardFor(d, serial),
-		}
-		err = a.cfg.Store.Reserve(ctx, intent)
-		if err == nil {
-			return intent, nil
-		}
-		if !errors.Is(err, ErrSerialUsed) {
-			return Intent{}, fmt.Errorf("reserving serial %s: %w", serial, err)
-		}
-	}
-	return Intent{}, fmt.Errorf("reserving a serial: %d random ones in a row: %w", tries, ErrSerialUsed)
 }
 
 // makeCertificate is steps 2 and 3: build, lint, sign the same bytes.

@@ -44,6 +44,7 @@ type memStore struct {
 
 	failReserve, failIssue, failAppend, failCheck error
 	onIssue                                       func() // before an issuance is committed
+	onReserve                                     func()
 }
 
 // feeds are the changes that relying parties follow.
@@ -75,18 +76,30 @@ func (m *memStore) intent(s ca.Serial) int {
 	return slices.IndexFunc(m.intents, func(in ca.Intent) bool { return in.Serial == s })
 }
 
-func (m *memStore) Reserve(ctx context.Context, in ca.Intent) error {
+func (m *memStore) Reserve(ctx context.Context, intents ...ca.Intent) error {
+	if m.onReserve != nil {
+		m.onReserve()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failReserve != nil {
 		return m.failReserve
 	}
-	_, closed := m.closed[in.Serial]
-	_, issued := m.bySer[in.Serial]
-	if closed || issued || m.intent(in.Serial) >= 0 {
-		return ca.ErrSerialUsed
+	for _, in := range intents {
+		_, closed := m.closed[in.Serial]
+		_, issued := m.bySer[in.Serial]
+		if closed || issued || m.intent(in.Serial) >= 0 {
+			return ca.ErrSerialUsed
+		}
 	}
-	m.intents = append(m.intents, in)
+	m.intents = append(m.intents, intents...)
+	return ctx.Err()
+}
+
+func (m *memStore) Unreserve(ctx context.Context, serials ...ca.Serial) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.intents = slices.DeleteFunc(m.intents, func(in ca.Intent) bool { return slices.Contains(serials, in.Serial) })
 	return ctx.Err()
 }
 

@@ -58,9 +58,11 @@ type Store interface {
 
 // IssuanceStore is what the issuance gate writes.
 type IssuanceStore interface {
-	// Reserve records, before anything is signed, that the serial is about to be
-	// used. ErrSerialUsed if an intent, a certificate or a closed intent has it.
-	Reserve(ctx context.Context, intent Intent) error
+	// Reserve records, before anything is signed, that the serials are about to be
+	// used: all or none. ErrSerialUsed if an intent, a certificate or a closed intent has one of them.
+	Reserve(ctx context.Context, intents ...Intent) error
+	// Unreserve forgets the open intents of serials under which nothing was signed. Serials without one are passed over.
+	Unreserve(ctx context.Context, serials ...Serial) error
 	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
 	// is named and appends is.Event, all or nothing. It returns the record with
 	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; ErrNotFound for an
@@ -150,10 +152,10 @@ type Tokens interface {
 type Intent struct {
 	Serial   Serial    `json:"serial"`
 	Issuer   string    `json:"issuer"`
-	Profile  string    `json:"profile"`
-	Party    string    `json:"party"`
-	NotAfter time.Time `json:"not_after"`
-	At       time.Time `json:"at"`
+	Profile  string    `json:"profile"`         // "" for one that was reserved ahead
+	Party    string    `json:"party"`           // "" for one that was reserved ahead
+	NotAfter time.Time `json:"not_after"`       // at most, for one that was reserved ahead
+	At       time.Time `json:"at"`              // when it was reserved
 	Shard    int       `json:"shard,omitempty"` // as in [Record]
 }
 

@@ -109,17 +109,14 @@ func (w *writer) run() {
 }
 
 // How long a writer that is busy waits for company: a commit costs the processor as much as several operations.
-const (
-	linger     = 100 * time.Microsecond
-	mostLinger = 2
-)
+const linger = 100 * time.Microsecond
 
 // gather takes what is queued. A commit costs much more than an operation, so whoever is ready to run may first
-// run on to where it queues one. Only a writer whose last commit served several waits, twice for a moment, for those whom it
+// run on to where it queues one. Only a writer whose last commit served several waits a moment for those whom it
 // served to come again: one caller alone never waits.
 func (w *writer) gather(first *operation) []*operation {
 	batch := []*operation{first}
-	for yielded, lingered := false, 0; len(batch) < maxBatch; {
+	for yielded, lingered := false, false; len(batch) < maxBatch; {
 		select {
 		case next, ok := <-w.queue:
 			if !ok {
@@ -133,9 +130,9 @@ func (w *writer) gather(first *operation) []*operation {
 		case !yielded:
 			runtime.Gosched()
 			yielded = true
-		case w.last > 1 && lingered < mostLinger:
+		case w.last > 1 && !lingered:
 			time.Sleep(linger)
-			lingered++
+			lingered = true
 		default:
 			return batch
 		}

@@ -19,16 +19,40 @@ import (
 )
 
 // Reserve implements ca.Store.
-func (s *Store) Reserve(ctx context.Context, intent ca.Intent) error {
+func (s *Store) Reserve(ctx context.Context, intents ...ca.Intent) error {
 	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
-		serial := intent.Serial[:]
-		if intent.Serial == (ca.Serial{}) || intent.Serial[0] > 0x7f {
-			return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", serial)
+		seen := make(map[ca.Serial]bool, len(intents))
+		for _, in := range intents {
+			if in.Serial == (ca.Serial{}) || in.Serial[0] > 0x7f {
+				return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", in.Serial[:])
+			}
+			if seen[in.Serial] || tx.Bucket(bucketIntents).Get(in.Serial[:]) != nil || tx.Bucket(bucketSerials).Get(in.Serial[:]) != nil {
+				return ca.ErrSerialUsed
+			}
+			seen[in.Serial] = true
 		}
-		if tx.Bucket(bucketIntents).Get(serial) != nil || tx.Bucket(bucketSerials).Get(serial) != nil {
-			return ca.ErrSerialUsed
-		}
-		return boltlog.Writing(func() error { return putJSON(tx, bucketIntents, serial, intent) })
+		return boltlog.Writing(func() error {
+			for _, in := range intents {
+				if err := putJSON(tx, bucketIntents, in.Serial[:], in); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// Unreserve implements ca.Store.
+func (s *Store) Unreserve(ctx context.Context, serials ...ca.Serial) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		return boltlog.Writing(func() error {
+			for _, serial := range serials {
+				if err := tx.Bucket(bucketIntents).Delete(serial[:]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 }
 

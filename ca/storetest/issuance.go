@@ -37,6 +37,39 @@ var issuance = []sentence{
 			t.Errorf("got %d reservations, want 1", won.Load())
 		}
 	}},
+	{"serials are reserved together, all or none", func(t *testing.T, w *world) {
+		used, first, second := w.mustReserve(t), w.intent(), w.intent()
+		wantError(t, w.Reserve(t.Context(), first, used), ca.ErrSerialUsed)
+		wantError(t, w.Reserve(t.Context(), first, second, first), ca.ErrSerialUsed)
+		if got, err := w.Intents(t.Context()); err != nil || len(got) != 1 {
+			t.Errorf("got intents %v, %v, want the one of before", got, err)
+		}
+		must(t, w.Reserve(t.Context(), first, second))
+		_, err := w.Issue(t.Context(), issuanceOf(second))
+		must(t, err)
+		if got, err := w.Intents(t.Context()); err != nil || len(got) != 2 {
+			t.Errorf("got intents %v, %v, want that of before and the first", got, err)
+		}
+	}},
+	{"released serials leave nothing, and no others are touched", func(t *testing.T, w *world) {
+		before := Dump(t, w.Store)
+		first, second, kept := w.mustReserve(t), w.mustReserve(t), w.mustReserve(t)
+		must(t, w.Unreserve(t.Context(), first.Serial, second.Serial, w.intent().Serial))
+		_, err := w.Issue(t.Context(), issuanceOf(first))
+		wantError(t, err, ca.ErrNoIntent)
+		if got, err := w.Intents(t.Context()); err != nil || len(got) != 1 || got[0].Serial != kept.Serial {
+			t.Errorf("got intents %v, %v, want the one that was not released", got, err)
+		}
+		must(t, w.Unreserve(t.Context(), kept.Serial))
+		if after := Dump(t, w.Store); after != before {
+			t.Errorf("got %s, want %s", after, before)
+		}
+		issued := w.mustIssue(t, nil)
+		must(t, w.Unreserve(t.Context(), issued.Serial))
+		if _, err := w.BySerial(t.Context(), issued.Serial); err != nil {
+			t.Errorf("a certificate whose serial was released: %v, want it untouched", err)
+		}
+	}},
 	{"an issued serial is not reserved again", func(t *testing.T, w *world) {
 		in := w.mustReserve(t)
 		_, err := w.Issue(t.Context(), issuanceOf(in))

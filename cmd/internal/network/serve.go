@@ -240,7 +240,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 		defer cancel()
 		return errors.Join(shutdown(grace, secure), shutdown(grace, plain))
 	})
-	return errors.Join(group.Wait(), n.store.Close())
+	return errors.Join(group.Wait(), n.Close())
 }
 
 // tlsConfig is that of the https listener.
@@ -286,8 +286,10 @@ func (n *Network) keepSelf(ctx context.Context) error {
 	}
 }
 
-// Close releases a network that was opened but never served.
-func (n *Network) Close() error { return n.store.Close() }
+// Close ends a network; one that was served is closed when it ends.
+func (n *Network) Close() error {
+	return errors.Join(n.authority.Unreserve(context.Background()), n.store.Close())
+}
 
 // gate lets the enrollment server ask the authority.
 type gate struct {
