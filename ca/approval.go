@@ -65,7 +65,7 @@ type RequestFilter struct {
 // Approvals is what waits for approvers, and what they approved.
 type Approvals interface {
 	// AddRequest keeps a new request, redeems r.Token if it is named, and returns the request with its Number. ErrExists;
-	// *TokenUsedError; ErrNotFound for an unknown token.
+	// *TokenUsedError; *TokenCancelledError; ErrNotFound for an unknown token.
 	AddRequest(ctx context.Context, r ApprovalRequest, event audit.Event) (ApprovalRequest, error)
 	// ApprovalRequest finds a request by id; ErrNotFound.
 	ApprovalRequest(ctx context.Context, id string) (ApprovalRequest, error)

@@ -14,7 +14,7 @@ import (
 // An approvalRule is who must approve one request.
 type approvalRule struct {
 	policy.Approval
-	listed []string // ids of the operators who may, empty for every operator
+	listed []string // ids of the operators who may
 }
 
 // Ask is something that needs approval.

@@ -2,8 +2,8 @@ package ca
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,20 +18,22 @@ import (
 	"github.com/payca/payca/policy"
 )
 
-// A Linter checks a certificate that was signed with a throw-away key, before the issuer's key
-// signs the same bytes. A nil error means clean.
-type Linter func(der []byte) error
+// A Linter checks a certificate as crypto/x509 read it from Raw, under a signature that is none, before the issuer's key
+// signs the same bytes. It changes nothing of it. A nil error means clean.
+type Linter func(c *x509.Certificate) error
 
 // A Config is what an [Authority] works with.
 type Config struct {
-	Network   string            // name of the network: pay.example
-	Root      *x509.Certificate // self-signed; its key is not needed
-	Issuers   []Issuer          // the issuing CAs, each named as in policy.CAs
-	Profiles  []*policy.Profile // what may be issued
-	Store     Store             // if it has a method Check(context.Context) error, New calls it
-	Linter    Linter            // asked before every signature
-	StatusURL string            // base of AIA and CDP: http://localhost:8080
-	Shards    map[string]int    // by issuer: over how many CRL shards new certificates are spread; 0: they name the full list
+	Network   string                      // name of the network: pay.example
+	Root      *x509.Certificate           // self-signed; its key is not needed
+	Issuers   []Issuer                    // the issuing CAs, each named as in policy.CAs
+	Profiles  []*policy.Profile           // what may be issued
+	Store     Store                       // if it has a method Check(context.Context) error, New calls it
+	Linter    Linter                      // asked before every signature
+	WeakKeys  KeyChecker                  // asked of every key; nil: no key is listed
+	OwnKeys   map[string]crypto.PublicKey // keys of the CA beside those of Root and Issuers, by whose they are: "the audit log"
+	StatusURL string                      // base of AIA and CDP: http://localhost:8080
+	Shards    map[string]int              // by issuer: over how many CRL shards new certificates are spread; 0: they name the full list
 
 	// OnRevoke is told of every revocation, hold and release, after its commit and before the call that made it
 	// returns. It drops what was signed ahead; it may be told of one whose commit failed. Nil: nobody.
@@ -72,6 +74,9 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.WeakKeys == nil {
+		cfg.WeakKeys = func(crypto.PublicKey) string { return "" }
+	}
 	if cfg.OnRevoke == nil {
 		cfg.OnRevoke = func(string, Serial) {}
 	}
@@ -81,13 +86,17 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	own, err := ownKeysOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	a := &Authority{
 		cfg:      cfg,
 		issuers:  make(map[string]*issuer, len(cfg.Issuers)),
 		profiles: make(map[string]*policy.Profile, len(cfg.Profiles)),
+		ownKeys:  own,
 		shards:   make(map[string]int, len(cfg.Issuers)),
 		longest:  longestValidity(cfg.Profiles),
-		ownKeys:  map[[32]byte]string{sha256.Sum256(cfg.Root.RawSubjectPublicKeyInfo): "the root"},
 	}
 	for _, p := range cfg.Profiles {
 		a.profiles[p.Name()] = p
@@ -98,7 +107,6 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 			return nil, fmt.Errorf("issuer %q: %w", in.Name, err)
 		}
 		a.issuers[in.Name] = is
-		a.ownKeys[sha256.Sum256(in.Certificate.RawSubjectPublicKeyInfo)] = "the " + in.Name + " CA"
 	}
 	if checker, ok := cfg.Store.(interface{ Check(context.Context) error }); ok {
 		if err := checker.Check(ctx); err != nil {

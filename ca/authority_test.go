@@ -2,6 +2,7 @@ package ca_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"testing"
@@ -148,7 +149,7 @@ func TestCancelledRequestLeavesNoOpenIntent(t *testing.T) {
 	}
 	during, cancel := context.WithCancel(t.Context())
 	linter := w.cfg.Linter
-	w.cfg.Linter = func(der []byte) error { cancel(); return linter(der) }
+	w.cfg.Linter = func(c *x509.Certificate) error { cancel(); return linter(c) }
 	w.open()
 	if _, err := w.ca.Issue(during, request(t, "shop1", newKey(t))); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)

@@ -69,8 +69,8 @@ func (a *Authority) fileEnrollment(ctx context.Context, ap application) error {
 	err = a.file(ctx, ApprovalRequest{
 		Kind: AskEnroll, Party: ap.party.ID, Body: body, Requester: ap.Requester, Requesters: requesters, From: ap.From, Token: ap.Token,
 	}, audit.Event{Profile: ap.profile.Name(), Role: string(ap.party.Role), Issuer: ap.issuer})
-	if used, ok := errors.AsType[*TokenUsedError](err); ok {
-		return a.refused(ctx, ap, used)
+	if tokenSpent(err) {
+		return a.refused(ctx, ap, err)
 	}
 	return err
 }
@@ -226,12 +226,11 @@ func (g *grant) covers(d *policy.Decision, party policy.Party) policy.Violations
 
 // lateRefusal is the refusal that a store's error is: somebody was faster. Nil for all other errors.
 func lateRefusal(ap application, err error) error {
-	_, used := errors.AsType[*TokenUsedError](err)
 	_, settled := errors.AsType[*RequestSettledError](err)
 	switch {
 	case errors.Is(err, ErrInactive):
 		return violation("party-active", fmt.Sprintf("party %q", ap.Party), "suspended or closed meanwhile", "active")
-	case used, settled:
+	case tokenSpent(err), settled, policy.ViolationsOf(err) != nil: // the last from Issuance.Admit
 		return err
 	case errors.Is(err, ErrNotFound) && ap.Token != "":
 		return unknownToken(ap.Token)

@@ -3,7 +3,6 @@ package ca
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 
 	"github.com/payca/payca/policy"
 )
@@ -33,8 +32,8 @@ func (a *Authority) Explain(ctx context.Context, req Request) (*Explanation, err
 	if err == nil {
 		draft, err = a.tryDraft(d, is)
 	}
-	if _, used := errors.AsType[*TokenUsedError](err); used {
-		err = violation("token-used", "token", err.Error(), "a token that was not used")
+	if tokenSpent(err) {
+		err = violation("token-used", "token", err.Error(), "a token that was neither used nor cancelled")
 	}
 	ex.Violations = policy.ViolationsOf(err)
 	if err != nil && ex.Violations == nil {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"io"
 	"sync"
@@ -21,7 +23,7 @@ func TestLintRefusalClosesTheIntentBeforeTheIssuerKeyIsUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var linted []byte
-	w.cfg.Linter = func(der []byte) error { linted = der; return errors.New("e_not_nice: it is not nice") }
+	w.cfg.Linter = func(c *x509.Certificate) error { linted = c.Raw; return errors.New("e_not_nice: it is not nice") }
 	signer := &countingSigner{Signer: w.cfg.Issuers[1].Signer}
 	w.cfg.Issuers[1].Signer = signer
 	w.open()
@@ -61,7 +63,7 @@ func TestLintedBytesAreTheSignedBytes(t *testing.T) {
 	w := newWorld(t)
 	var linted []byte
 	inner := w.cfg.Linter
-	w.cfg.Linter = func(der []byte) error { linted = der; return inner(der) }
+	w.cfg.Linter = func(c *x509.Certificate) error { linted = c.Raw; return inner(c) }
 	w.open()
 	c := w.issue("shop1", newKey(t))
 	draft, err := x509.ParseCertificate(linted)
@@ -161,6 +163,9 @@ func TestTokenUsedByAHundredGivesOneCertificate(t *testing.T) {
 	if got.Load() != 1 || used.Load() != 99 || len(w.store.records) != 1 {
 		t.Errorf("%d certificates, %d refusals, %d records, want 1, 99, 1", got.Load(), used.Load(), len(w.store.records))
 	}
+	if err := w.ca.Unreserve(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if len(w.store.intents) != 0 || len(w.store.closed) != 99 {
 		t.Errorf("%d intents open, %d closed, want 0 and 99", len(w.store.intents), len(w.store.closed))
 	}
@@ -257,5 +262,59 @@ func BenchmarkIssue(b *testing.B) {
 		if _, err := w.ca.Issue(context.Background(), req); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestTokenThatWasCancelledOrIsBoundToAnotherKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	req, other := request(t, "shop1", newKey(t)), request(t, "shop1", newKey(t))
+	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
+	parsed, err := x509.ParseCertificateRequest(req.CSR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := start.Add(time.Hour)
+	w.addToken(ca.Token{ID: "cancelled", Party: "shop1", NotAfter: end})
+	w.addToken(ca.Token{ID: "request", Party: "shop1", NotAfter: end, Request: sum(req.CSR)})
+	w.addToken(ca.Token{ID: "key", Party: "shop1", NotAfter: end, Key: sum(parsed.RawSubjectPublicKeyInfo)})
+	by := ca.TokenCancellation{By: "spiffe://operator.pay.example/ann", At: start}
+	if err := w.store.CancelToken(t.Context(), "cancelled", by, audit.Event{Kind: audit.TokenCancelled}); err != nil {
+		t.Fatal(err)
+	}
+	try := func(req ca.Request, token string) error {
+		req.Token = token
+		_, err := w.ca.Issue(t.Context(), req)
+		return err
+	}
+	if e, ok := errors.AsType[*ca.TokenCancelledError](try(req, "cancelled")); !ok || e.By != by {
+		t.Errorf("cancelled: got %v, want *ca.TokenCancelledError", e)
+	}
+	for token, rule := range map[string]string{"request": "token-request", "key": "token-binding"} {
+		if vs := policy.ViolationsOf(try(other, token)); len(vs) != 1 || vs[0].Rule != rule {
+			t.Errorf("bound to a %s: got %v for another, want %s", token, vs, rule)
+		}
+	}
+	garbage := req
+	garbage.CSR = []byte("no request")
+	if vs := policy.ViolationsOf(try(garbage, "key")); len(vs) < 2 || vs[0].Rule != "token-binding" {
+		t.Errorf("bound to a key: got %v for what is no request, want token-binding and more", vs)
+	}
+	if n := len(w.store.records); n != 0 {
+		t.Fatalf("%d certificates, want none", n)
+	}
+	for _, token := range []string{"request", "key"} {
+		if err := try(req, token); err != nil {
+			t.Errorf("bound to a %s: got %v for what it is bound to", token, err)
+		}
+	}
+	refused := 0
+	for _, leaf := range w.store.leaves {
+		if e, err := audit.ParseEvent(leaf); err == nil && e.Kind == audit.CertificateRefused {
+			refused++
+		}
+	}
+	if refused != 4 {
+		t.Errorf("%d refusals in the log, want 4", refused)
 	}
 }

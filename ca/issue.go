@@ -56,7 +56,7 @@ func (ap application) owner() string { return cmp.Or(ap.party.ID, ap.holder) }
 
 // Issue decides, issues and records one certificate; see the package comment for the steps.
 //
-// A refusal is policy.Violations, or a [*TokenUsedError] if somebody else had the token first; it is
+// A refusal is policy.Violations, a [*TokenUsedError] if somebody else had the token first, or a [*TokenCancelledError]; it is
 // in the audit log before Issue returns. Any other error means that the CA could not do its
 // work; then a certificate may have been signed, but nobody has it, and its serial is never good.
 // A context that ends before the certificate is signed stops the issuance; after that it is finished.
@@ -126,45 +126,6 @@ func (a *Authority) CheckProfile(party policy.Party, profile string) error {
 	return nil
 }
 
-// checkToken refuses a token that is not for this request. That it is used only once is decided
-// by the store, in the commit of the issuance.
-func (a *Authority) checkToken(ctx context.Context, ap *application) error {
-	t, err := a.cfg.Store.Token(ctx, ap.Token)
-	if errors.Is(err, ErrNotFound) {
-		return unknownToken(ap.Token)
-	}
-	if err != nil {
-		return fmt.Errorf("looking up token %q: %w", ap.Token, err)
-	}
-	if t.Used != nil {
-		return &TokenUsedError{ID: t.ID, By: *t.Used}
-	}
-	if t.Profile == "" {
-		t.Profile = policy.DefaultProfile(ap.party.Role)
-	}
-	if ap.Profile == "" {
-		ap.Profile = t.Profile
-	}
-	var vs policy.Violations
-	if t.Party != ap.Party {
-		vs = append(vs, violation("token-party", "party", fmt.Sprintf("%q", ap.Party), "the party that the token names")...)
-	}
-	if t.Profile != ap.Profile {
-		vs = append(vs, violation("token-profile", "profile", fmt.Sprintf("%q", clip(ap.Profile)), fmt.Sprintf("%q, which the token names", t.Profile))...)
-	}
-	if !ap.now.Before(t.NotAfter) {
-		vs = append(vs, violation("token-expired", "token", "expired at "+t.NotAfter.UTC().Format(time.RFC3339), "a token that is still valid")...)
-	}
-	if vs != nil {
-		return vs
-	}
-	return nil
-}
-
-func unknownToken(id string) policy.Violations {
-	return violation("token-known", "token", fmt.Sprintf("%q", clip(id)), "a token of this CA")
-}
-
 func violation(rule, field, got, want string) policy.Violations {
 	return policy.Violations{{Rule: rule, Field: field, Got: got, Want: want}}
 }
@@ -221,7 +182,7 @@ func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*po
 		vs = append(vs, ap.grant.covers(d, ap.party)...)
 	}
 	if csr != nil {
-		err := a.checkKey(ctx, csr)
+		err := a.checkKey(ctx, ap, csr)
 		more := policy.ViolationsOf(err)
 		if err != nil && more == nil {
 			return nil, err
@@ -232,29 +193,6 @@ func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*po
 		return nil, vs
 	}
 	return d, nil
-}
-
-// checkKey refuses a key that is the CA's own or was reported compromised.
-func (a *Authority) checkKey(ctx context.Context, csr *policy.CSR) error {
-	key := sha256.Sum256(csr.RawSPKI)
-	if owner, ok := a.ownKeys[key]; ok {
-		return violation("key-own", "csr.publicKey", "the key of "+owner, "a key of the requester's own")
-	}
-	return a.checkCompromise(ctx, key)
-}
-
-// checkCompromise refuses a key that was ever revoked for keyCompromise.
-func (a *Authority) checkCompromise(ctx context.Context, spki [32]byte) error {
-	revoked := true
-	for rec, err := range a.cfg.Store.Certificates(ctx, Filter{SPKI: &spki, Revoked: &revoked}) {
-		if err != nil {
-			return fmt.Errorf("looking up the key: %w", err)
-		}
-		if rec.SPKI == spki && rec.Revocation != nil && rec.Revocation.Reason == KeyCompromise {
-			return violation("key-compromised", "csr.publicKey", "a key that was reported compromised", "a new key")
-		}
-	}
-	return nil
 }
 
 // makeCertificate is steps 2 and 3: build, lint, sign the same bytes.
@@ -292,16 +230,24 @@ func (a *Authority) draft(d *policy.Decision, is *issuer, intent Intent) (*x509.
 	return draft, a.lint(draft)
 }
 
-// lint says what the linter has against a draft; the error is policy.Violations.
+// lint says what the linter has against a draft; the error is policy.Violations, one for each finding.
 func (a *Authority) lint(draft *x509.Certificate) error {
-	if err := a.cfg.Linter(draft.Raw); err != nil {
-		return violation("lint", "certificate", clip(err.Error()), "a certificate without findings")
+	if err := a.cfg.Linter(draft); err != nil {
+		return lintViolations(err)
 	}
 	return nil
 }
 
+// lintViolations names each finding of a linter.
+func lintViolations(err error) (vs policy.Violations) {
+	for _, f := range FaultsOf(err) {
+		vs = append(vs, &policy.Violation{Rule: "lint", Field: "certificate", Got: clip(f.Rule + ": " + f.Detail), Want: "a certificate without findings"})
+	}
+	return vs
+}
+
 // commit is steps 4 and 5. If the store fails, what became of the certificate is not known: the
-// intent stays for the next start to close. Only when the store says that the token was the
+// intent stays for the next start to close. Only when the store says that the token or the key was the
 // obstacle, the intent is closed at once.
 func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
 	rec := Record{
@@ -310,7 +256,7 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
 	rec, err := a.cfg.Store.Issue(ctx, Issuance{
-		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec),
+		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec), Admit: ap.admit,
 		Use: TokenUse{Party: ap.party.ID, From: ap.From, At: ap.now, Serial: intent.Serial},
 	})
 	if err != nil {
@@ -321,14 +267,6 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		return nil, errors.Join(a.refused(ctx, ap, late), a.closeIntent(ctx, intent, late.Error()))
 	}
 	a.cfg.OnIssue(rec.Issuer, rec.Serial)
-	// A compromise that was reported since step 0 found this certificate, or is found here.
-	if err := a.checkCompromise(ctx, rec.SPKI); err != nil {
-		_, rerr := a.revoke(ctx, rec, RevokeRequest{Reason: KeyCompromise, By: self})
-		if _, done := errors.AsType[*RevokedError](rerr); done {
-			rerr = nil
-		}
-		return nil, errors.Join(a.refused(ctx, ap, err), rerr)
-	}
 	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
 }
 

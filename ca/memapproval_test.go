@@ -43,8 +43,8 @@ func (m *memStore) AddRequest(_ context.Context, r ca.ApprovalRequest, e audit.E
 		if !ok {
 			return ca.ApprovalRequest{}, ca.ErrNotFound
 		}
-		if t.Used != nil {
-			return ca.ApprovalRequest{}, &ca.TokenUsedError{ID: t.ID, By: *t.Used}
+		if err := t.Spent(); err != nil {
+			return ca.ApprovalRequest{}, err
 		}
 		t.Used = &ca.TokenUse{Party: r.Party, From: r.From, At: r.Created, Request: r.ID}
 		m.tokens[r.Token] = t

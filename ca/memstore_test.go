@@ -39,12 +39,14 @@ type memStore struct {
 	shards    map[string]int
 	free      map[ca.Serial]time.Time // when holds ended
 	leaves    [][]byte
-
+	blocked   map[ca.KeyHash]ca.BlockedKey
+	recheck   ca.Recheck
+	found     map[ca.Serial]ca.Finding
 	asked
 
-	failReserve, failIssue, failAppend, failCheck error
-	onIssue                                       func() // before an issuance is committed
-	onReserve                                     func()
+	failReserve, failIssue, failAppend, failChange, failCheck error
+	onIssue                                                   func() // before an issuance is committed
+	onReserve                                                 func()
 }
 
 // feeds are the changes that relying parties follow.
@@ -59,6 +61,7 @@ func newMemStore() *memStore {
 		parties: map[string]policy.Party{}, tokens: map[string]ca.Token{}, crls: map[string]uint64{},
 		asked:  asked{pins: map[string]ca.Pin{}},
 		shards: map[string]int{}, free: map[ca.Serial]time.Time{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{}, found: map[ca.Serial]ca.Finding{},
 	}
 }
 
@@ -119,6 +122,11 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 	if p, ok := m.parties[is.Record.Party]; ok && p.State != policy.Active {
 		return ca.Record{}, ca.ErrInactive
 	}
+	if is.Admit != nil {
+		if err := is.Admit(m.key(is.Record.SPKI)); err != nil {
+			return ca.Record{}, err
+		}
+	}
 	if err := m.settle(is); err != nil {
 		return ca.Record{}, err
 	}
@@ -127,8 +135,8 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 		if !ok {
 			return ca.Record{}, ca.ErrNotFound
 		}
-		if t.Used != nil {
-			return ca.Record{}, &ca.TokenUsedError{ID: t.ID, By: *t.Used}
+		if err := t.Spent(); err != nil {
+			return ca.Record{}, err
 		}
 		t.Used = &is.Use
 		m.tokens[is.Token] = t
@@ -325,6 +333,26 @@ func (m *memStore) Token(_ context.Context, id string) (ca.Token, error) {
 		return t, nil
 	}
 	return ca.Token{}, ca.ErrNotFound
+}
+
+func (m *memStore) Tokens(context.Context, string) iter.Seq2[ca.Token, error] {
+	return func(func(ca.Token, error) bool) { panic("not used by package ca") }
+}
+
+func (m *memStore) CancelToken(_ context.Context, id string, c ca.TokenCancellation, e audit.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t, ok := m.tokens[id]
+	if !ok {
+		return ca.ErrNotFound
+	}
+	if err := t.Spent(); err != nil {
+		return err
+	}
+	t.Cancelled = &c
+	m.tokens[id] = t
+	m.log(e)
+	return nil
 }
 
 func (m *memStore) Collect(context.Context, time.Time, int) (int, error) {

@@ -289,10 +289,10 @@ func TestAPartyThatWaitsItsTurnCanLeave(t *testing.T) {
 	w := newWorld(t)
 	entered, goOn := make(chan struct{}), make(chan struct{})
 	linter := w.cfg.Linter
-	w.cfg.Linter = func(der []byte) error {
+	w.cfg.Linter = func(c *x509.Certificate) error {
 		close(entered)
 		<-goOn
-		return linter(der)
+		return linter(c)
 	}
 	limited(t, w, func(cfg *policy.ProfileConfig) { cfg.Limits.Valid = 5 })
 	done := make(chan error, 1)

@@ -11,8 +11,7 @@ import (
 
 // refused records a refusal and returns it. An error that is no refusal is returned as it is.
 func (a *Authority) refused(ctx context.Context, ap application, err error) error {
-	_, used := errors.AsType[*TokenUsedError](err)
-	if !used && policy.ViolationsOf(err) == nil {
+	if !tokenSpent(err) && policy.ViolationsOf(err) == nil {
 		return err
 	}
 	event := audit.Event{

@@ -1,9 +1,10 @@
 package ca
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/ca/audit"
@@ -26,41 +27,49 @@ type RevokeRequest struct {
 }
 
 // Revoke revokes a certificate, and with keyCompromise every other unexpired certificate of the same
-// key. When it returns nil, the revocation is durable and [Config.OnRevoke] was told: no answer
+// key, in the same commit. When it returns nil, the revocation is durable and [Config.OnRevoke] was told: no answer
 // that says good is given any more.
 //
 // Errors: one that wraps [ErrNotFound] for a serial that was never issued; a [*RevokedError] if
 // [CheckRevocation] lets stand what is there; a *policy.Violation for a reason or a By that will not do.
-// When keyCompromise stands already, the other certificates of the key are revoked all the same, so that a
-// call that was cut short can be repeated.
+// When keyCompromise stands already, the other certificates of the key are revoked all the same.
 func (a *Authority) Revoke(ctx context.Context, req RevokeRequest) (Revocation, error) {
+	revoked, err := a.RevokeAll(ctx, req)
+	if err != nil {
+		return Revocation{}, err
+	}
+	return revoked[0], nil
+}
+
+// RevokeAll is [Authority.Revoke], and returns every revocation that it made: first that of the certificate that is
+// named. They are returned beside a [*RevokedError] too.
+func (a *Authority) RevokeAll(ctx context.Context, req RevokeRequest) ([]Revocation, error) {
 	if req.By == "" {
-		return Revocation{}, &policy.Violation{Rule: "revoke-by", Field: "by", Got: "empty", Want: "on whose word it is"}
+		return nil, &policy.Violation{Rule: "revoke-by", Field: "by", Got: "empty", Want: "on whose word it is"}
 	}
 	if req.Reason == CACompromise || req.Reason == AACompromise {
-		return Revocation{}, &policy.Violation{Rule: "revoke-reason", Field: "reason", Got: req.Reason.String(), Want: "a reason for a leaf, such as keyCompromise"}
+		return nil, &policy.Violation{Rule: "revoke-reason", Field: "reason", Got: req.Reason.String(), Want: "a reason for a leaf, such as keyCompromise"}
 	}
 	rec, err := a.cfg.Store.BySerial(ctx, req.Serial)
 	if err != nil {
-		return Revocation{}, fmt.Errorf("revoking certificate %s: %w", req.Serial, err)
+		return nil, fmt.Errorf("revoking certificate %s: %w", req.Serial, err)
 	}
 	if err := a.checkInvalidity(rec, req); err != nil {
-		return Revocation{}, err
+		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
+	if req.Reason == KeyCompromise {
+		return a.revokeKey(ctx, rec, req)
+	}
 	rev, err := a.revoke(ctx, rec, req)
-	if req.Reason != KeyCompromise {
-		return rev, err
+	if err != nil {
+		return nil, err
 	}
-	stands, revoked := errors.AsType[*RevokedError](err)
-	if err != nil && (!revoked || stands.Revocation.Reason != KeyCompromise) {
-		return rev, err
-	}
-	return rev, errors.Join(err, a.revokeSiblings(ctx, rec, req))
+	return []Revocation{rev}, nil
 }
 
-// revoke revokes the one certificate of rec.
-func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (Revocation, error) {
+// revocation is what is written of one certificate.
+func (a *Authority) revocation(rec Record, req RevokeRequest) KeyRevocation {
 	rev := Revocation{
 		Serial: rec.Serial, Issuer: rec.Issuer, Reason: req.Reason,
 		At: a.now(), NotAfter: rec.NotAfter, By: req.By, Shard: rec.Shard, Cause: req.Cause,
@@ -79,32 +88,51 @@ func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (
 	if req.Serial != rec.Serial && req.Serial != (Serial{}) {
 		event.Attrs = map[string]string{"same_key_as": req.Serial.String()}
 	}
-	err := a.cfg.Store.Revoke(ctx, rev, event)
+	return KeyRevocation{Revocation: rev, Event: event}
+}
+
+// revoke revokes the one certificate of rec.
+func (a *Authority) revoke(ctx context.Context, rec Record, req RevokeRequest) (Revocation, error) {
+	r := a.revocation(rec, req)
+	err := a.cfg.Store.Revoke(ctx, r.Revocation, r.Event)
 	a.cfg.OnRevoke(rec.Issuer, rec.Serial)
 	if err != nil {
 		return Revocation{}, fmt.Errorf("revoking certificate %s: %w", rec.Serial, err)
 	}
-	return rev, nil
+	return r.Revocation, nil
 }
 
-// revokeSiblings revokes what else was issued for a compromised key and has not expired.
-func (a *Authority) revokeSiblings(ctx context.Context, of Record, req RevokeRequest) error {
-	var siblings []Record
-	for rec, err := range a.cfg.Store.Certificates(ctx, Filter{SPKI: &of.SPKI}) {
-		if err != nil {
-			return fmt.Errorf("listing certificates of the same key: %w", err)
+// revokeKey revokes the certificate of rec for keyCompromise and, in the same commit, whatever else was
+// issued for its key and has not expired.
+func (a *Authority) revokeKey(ctx context.Context, rec Record, req RevokeRequest) ([]Revocation, error) {
+	var stands error       // what speaks against revoking rec itself
+	var tried []Revocation // also if the commit fails: then its effect may be unknown
+	revoked, err := a.cfg.Store.ChangeKey(ctx, KeyChange{Key: rec.SPKI, Decide: func(r Record) (*KeyRevocation, error) {
+		change := a.revocation(r, req)
+		err := CheckRevocation(r.Revocation, change.Revocation)
+		if r.Serial == rec.Serial {
+			stands = err
 		}
-		compromised := rec.Revocation != nil && rec.Revocation.Reason == KeyCompromise
-		if rec.SPKI == of.SPKI && rec.Serial != of.Serial && !compromised && !rec.NotAfter.Before(a.now()) {
-			siblings = append(siblings, rec)
+		if err != nil || r.Serial != rec.Serial && r.NotAfter.Before(a.now()) {
+			return nil, nil
 		}
+		tried = append(tried, change.Revocation)
+		return &change, nil
+	}})
+	for _, rev := range tried {
+		a.cfg.OnRevoke(rev.Issuer, rev.Serial)
 	}
-	var errs []error
-	for _, rec := range siblings {
-		_, err := a.revoke(ctx, rec, req)
-		if _, done := errors.AsType[*RevokedError](err); !done {
-			errs = append(errs, err)
-		}
+	if err = cmp.Or(err, stands); err != nil {
+		err = fmt.Errorf("revoking certificate %s: %w", rec.Serial, err)
 	}
-	return errors.Join(errs...)
+	slices.SortStableFunc(revoked, func(x, y Revocation) int { return named(rec.Serial, x) - named(rec.Serial, y) })
+	return revoked, err
+}
+
+// named sorts the revocation of the serial before others.
+func named(serial Serial, rev Revocation) int {
+	if rev.Serial == serial {
+		return 0
+	}
+	return 1
 }

@@ -117,7 +117,7 @@ func TestKeyCompromiseRevokesWhatElseTheKeyHas(t *testing.T) {
 	key := newKey(t)
 	expired := w.issue("shop1", key)
 	w.clock.Store(expired.Leaf.NotAfter.Unix() + 1)
-	first, onHold, other := w.issue("shop1", key), w.issue("gateway", key), w.issue("shop1", newKey(t))
+	first, onHold, other := w.issue("shop1", key), w.issue("shop1", key), w.issue("shop1", newKey(t))
 	if _, err := w.ca.Revoke(t.Context(), ca.RevokeRequest{Serial: onHold.Record.Serial, Reason: ca.CertificateHold, By: "local"}); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestKeyCompromiseRevokesWhatElseTheKeyHas(t *testing.T) {
 	for name, tt := range map[string]struct {
 		c       *ca.Certificate
 		revoked bool
-	}{"the one": {first, true}, "another party's, on hold": {onHold, true}, "another key": {other, false}, "expired": {expired, false}} {
+	}{"the one": {first, true}, "another one, on hold": {onHold, true}, "another key": {other, false}, "expired": {expired, false}} {
 		r := w.status(tt.c.Record.Issuer, tt.c.Record.Serial).Revocation
 		if got := r != nil && r.Reason == ca.KeyCompromise; got != tt.revoked {
 			t.Errorf("%s: revocation %+v, want compromised %t", name, r, tt.revoked)
@@ -141,6 +141,27 @@ func TestKeyCompromiseRevokesWhatElseTheKeyHas(t *testing.T) {
 	}
 	if e := w.events(audit.CertificateRevoked); e[len(e)-1].Attrs["same_key_as"] != first.Record.Serial.String() {
 		t.Errorf("event %+v, want the serial that was reported", e[len(e)-1])
+	}
+}
+
+func TestACompromiseRevokesAllOrNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := newKey(t)
+	first, second := w.issue("shop1", key), w.issue("shop1", key)
+	w.store.failChange = errDisk
+	if _, err := w.ca.Revoke(t.Context(), ca.RevokeRequest{Serial: first.Record.Serial, Reason: ca.KeyCompromise, By: "local"}); !errors.Is(err, errDisk) {
+		t.Errorf("error %v, want %v", err, errDisk)
+	}
+	for _, c := range []*ca.Certificate{first, second} {
+		if r := w.status(policy.MerchantCA, c.Record.Serial).Revocation; r != nil {
+			t.Errorf("revocation %+v, want none", r)
+		}
+	}
+	w.store.failChange = nil
+	revoked, err := w.ca.RevokeAll(t.Context(), ca.RevokeRequest{Serial: second.Record.Serial, Reason: ca.KeyCompromise, By: "local"})
+	if err != nil || len(revoked) != 2 || revoked[0].Serial != second.Record.Serial || revoked[1].Serial != first.Record.Serial {
+		t.Errorf("revoked %+v (%v), want both, the one that was named first", revoked, err)
 	}
 }
 

@@ -51,6 +51,7 @@ func TestSerialThatWasUsedIsDrawnAgain(t *testing.T) {
 	}
 }
 
+// Case 31: a million serials.
 func TestSerialsAreRandomInEveryBit(t *testing.T) {
 	t.Parallel()
 	n := 1_000_000

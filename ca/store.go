@@ -3,7 +3,6 @@ package ca
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -21,17 +20,6 @@ var (
 	ErrInactive   = errors.New("party is not active")
 )
 
-// A TokenUsedError refuses the second use of a one-time token and says who had the first.
-type TokenUsedError struct {
-	ID string   // token id
-	By TokenUse // the first use
-}
-
-// Error says by whom, from where and when the token was used.
-func (e *TokenUsedError) Error() string {
-	return fmt.Sprintf("token %s was used by %s from %s at %s", e.ID, e.By.Party, e.By.From, e.By.At.UTC().Format(time.RFC3339))
-}
-
 // A Store keeps what the CA knows, durably: when a method that writes returns
 // nil, its effect survives a crash; when it returns an error, nothing of it
 // is visible, unless the error wraps context.Canceled or DeadlineExceeded, when the
@@ -45,6 +33,8 @@ type Store interface {
 	Inventory
 	Registry
 	Tokens
+	Keys
+	Rechecks
 	Approvals
 	Outbox
 
@@ -65,8 +55,9 @@ type IssuanceStore interface {
 	Unreserve(ctx context.Context, serials ...Serial) error
 	// Issue turns the open intent of is.Record.Serial into an inventory record, redeems is.Token if it
 	// is named and appends is.Event, all or nothing. It returns the record with
-	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; ErrNotFound for an
-	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active.
+	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; *TokenCancelledError; ErrNotFound for an
+	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active; the
+	// error of is.Admit.
 	Issue(ctx context.Context, is Issuance) (Record, error)
 	// Intents lists the open intents, oldest first.
 	Intents(ctx context.Context) ([]Intent, error)
@@ -135,19 +126,6 @@ type Registry interface {
 	Parties(ctx context.Context, after string) iter.Seq2[policy.Party, error]
 }
 
-// Tokens is the one-time enrollment tokens. They are redeemed by
-// [IssuanceStore.Issue] only.
-type Tokens interface {
-	// AddToken records a token; ErrExists.
-	AddToken(ctx context.Context, t Token, event audit.Event) error
-	// Token finds a token, used or not; ErrNotFound.
-	Token(ctx context.Context, id string) (Token, error)
-	// Collect deletes at most limit tokens, used or not, whose NotAfter, in whole seconds, is before the
-	// given time, and returns how many. A token that is gone redeems nothing: to the store it is unknown. Nothing else is
-	// ever deleted: a closed intent is only its revocation, which stands for good, and certificates and log stay.
-	Collect(ctx context.Context, before time.Time, limit int) (int, error)
-}
-
 // An Intent says that a certificate with this serial may be about to exist.
 type Intent struct {
 	Serial   Serial    `json:"serial"`
@@ -185,6 +163,9 @@ type Issuance struct {
 	// Request is the id of the approval request that it fulfils, "" for none.
 	Request string
 	Event   audit.Event // certificate.issued
+	// Admit is asked, within the commit, with what is known of the key then; its error refuses. It is quick, uses no
+	// store, and may run again. Nil admits every key.
+	Admit func(Key) error
 }
 
 // Status is what the store knows of a serial.
@@ -211,24 +192,4 @@ type Filter struct {
 	ByExpiry               bool      // in the order of NotAfter; made for ranges of it, a party or a name is slow then
 	AfterExpiry            time.Time // with From and ByExpiry: NotAfter of the record with index After
 	Limit                  int       // at most so many, 0 for all
-}
-
-// A Token is a one-time right to enroll one party under one profile.
-type Token struct {
-	ID       string    `json:"id"`
-	Party    string    `json:"party"`
-	Profile  string    `json:"profile"`
-	NotAfter time.Time `json:"not_after"`
-	By       string    `json:"by"` // who made it
-	Used     *TokenUse `json:"used,omitempty"`
-}
-
-// A TokenUse says who redeemed a token, from where and when, and for which certificate.
-type TokenUse struct {
-	Party  string    `json:"party"`
-	From   string    `json:"from"`
-	At     time.Time `json:"at"`
-	Serial Serial    `json:"serial,omitzero"`
-	// Request is the id of the approval request that the token was used for; then there is no Serial.
-	Request string `json:"request,omitempty"`
 }

@@ -153,7 +153,7 @@ func (a *Authority) checkVote(ctx context.Context, r ApprovalRequest, s policy.V
 	return nil
 }
 
-// eligible says whether a party may approve the request now: an active operator, one of those listed if there is a list, or
+// eligible says whether a party may approve the request now: an active operator who is listed, or
 // the active bank of the consumer.
 func (a *Authority) eligible(ctx context.Context, r ApprovalRequest, rule approvalRule, id string) (bool, error) {
 	voter, err := a.cfg.Store.Party(ctx, id)
@@ -166,7 +166,7 @@ func (a *Authority) eligible(ctx context.Context, r ApprovalRequest, rule approv
 	if voter.State != policy.Active {
 		return false, nil
 	}
-	if slices.Contains(rule.By, policy.ByOperators) && voter.Role == policy.Operator && (len(rule.listed) == 0 || slices.Contains(rule.listed, id)) {
+	if slices.Contains(rule.By, policy.ByOperators) && voter.Role == policy.Operator && slices.Contains(rule.listed, id) {
 		return true, nil
 	}
 	if !slices.Contains(rule.By, policy.ByBank) || !voter.Role.Banker() {

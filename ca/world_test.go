@@ -48,13 +48,9 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	linter, err := lint.New()
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.cfg = ca.Config{
 		Network: network, Root: w.ceremony.Root, Issuers: w.ceremony.Issuers, Profiles: profiles(t),
-		Store: w.store, Linter: linter, StatusURL: statusURL, Now: w.now,
+		Store: w.store, Linter: w.lint, StatusURL: statusURL, Now: w.now,
 	}
 	for _, role := range policy.Roles() {
 		w.addParty(policy.Party{ID: string(role), Role: role, Name: "Acme " + string(role), State: policy.Active})
@@ -65,6 +61,15 @@ func newWorld(t testing.TB) *world {
 	})
 	w.open()
 	return w
+}
+
+// lint is the linter of the profiles that the test has chosen.
+func (w *world) lint(c *x509.Certificate) error {
+	linter, err := lint.New(lint.Config{Network: network, StatusURL: statusURL, Issuers: w.ceremony.Issuers, Profiles: w.cfg.Profiles})
+	if err != nil {
+		return err
+	}
+	return linter(c)
 }
 
 func profiles(t testing.TB) []*policy.Profile {

@@ -20,9 +20,9 @@ const module = "github.com/payca/payca/"
 // order lists the packages: each imports only packages of lines above its own. An
 // entry that ends in /* stands for all packages below it, which may import each other.
 var order = []string{
-	"policy", "policy/rules", "ocsp/feed", "ocsp", "policy/path",
+	"policy", "policy/rules", "policy/weakkeys", "ocsp/feed", "ocsp", "policy/path",
 	"ca/audit", "ca/boltlog", "ca", "ca/bulk", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
-	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/server", "enroll/step",
+	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/keystore", "enroll/server", "enroll/step",
 	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*", "payment/paytest",
 	"cmd/internal/*", "cmd/payca",
 }
@@ -30,16 +30,17 @@ var order = []string{
 // heavy lists the dependencies that only some packages may import, so that the others
 // build in seconds. Tests are no exception.
 var heavy = map[string][]string{
-	"github.com/smallstep/certificates": {"enroll/step", "cmd/internal/bench/peer"}, // the peer is measured
-	"github.com/zmap/zlint":             {"ca/lint"},
-	"github.com/zmap/zcrypto":           {"ca/lint"},
-	"cel.dev/":                          {"policy/rules"},
-	"github.com/google/cel-go":          {"policy/rules"},
-	"github.com/jackc/pgx":              {"ca/pgstore"},
-	"github.com/chromedp":               {"cmd/internal/console"},
-	"go.etcd.io/bbolt":                  {"ca/boltlog", "ca/boltstore", "payment/ledger", "payment/agent"},
-	"github.com/spf13":                  {"cmd/internal/cli"},
-	"github.com/goccy/go-yaml":          {"cmd/internal/config"},
+	"github.com/smallstep/certificates":  {"enroll/step", "cmd/internal/bench/peer"}, // the peer is measured
+	"github.com/zmap/zlint":              {"ca/lint"},
+	"github.com/zmap/zcrypto":            {"ca/lint"},
+	"cel.dev/":                           {"policy/rules"},
+	"github.com/google/cel-go":           {"policy/rules"},
+	"github.com/jackc/pgx":               {"ca/pgstore"},
+	"github.com/chromedp":                {"cmd/internal/console"},
+	"software.sslmate.com/src/go-pkcs12": {"enroll/keystore"},
+	"go.etcd.io/bbolt":                   {"ca/boltlog", "ca/boltstore", "payment/ledger", "payment/agent"},
+	"github.com/spf13":                   {"cmd/internal/cli"},
+	"github.com/goccy/go-yaml":           {"cmd/internal/config"},
 }
 
 // libraries are what programs of others import: they reach nothing heavy, not even through others.

@@ -30,6 +30,9 @@ type EnrollConfig struct {
 	Token string // what payca token create printed
 	Dir   string // identity directory
 	Force bool   // enroll although the identity is current
+	// Key is the key to certify, nil for a new one; CSR is the request on it (PKCS#10, DER), nil for a new one.
+	Key crypto.Signer
+	CSR []byte
 	// Wait asks again and again until approvers have decided or the context ends; without it what waits is an Outcome too.
 	Wait bool
 	Poll time.Duration // how often it asks, 0 for 5 s
@@ -84,7 +87,7 @@ func begin(ctx context.Context, cfg EnrollConfig, token Token) (Outcome, error) 
 	if cfg.Poll == 0 {
 		cfg.Poll = pollEvery
 	}
-	w, err := openWaiting(ctx, cfg.Dir, token)
+	w, err := openWaiting(ctx, cfg, token)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -183,7 +186,7 @@ func (c *Credential) take(reply *Reply, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("checking the certificate from the CA: %w", err)
 	}
-	if public, ok := c.Key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(peer.Leaf.PublicKey) {
+	if !sameKey(c.Key.Public(), peer.Leaf.PublicKey) {
 		return errors.New("checking the certificate from the CA: it is on another key")
 	}
 	c.Identity, c.Chain = peer.Identity, []*x509.Certificate{peer.Leaf, peer.Issuer}

@@ -1,10 +1,12 @@
 package enroll
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -165,7 +167,7 @@ func parseKey(block *pem.Block, leaf *x509.Certificate) (crypto.Signer, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T cannot sign", parsed)
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
+	if !sameKey(key.Public(), leaf.PublicKey) {
 		return nil, errMismatch
 	}
 	return key, nil
@@ -266,27 +268,54 @@ func (c *Credential) save(dir string) ([]string, error) {
 	return []string{filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile), filepath.Join(dir, RootFile)}, syncDir(dir)
 }
 
-// keepKey puts the key in dir aside, unless it is the one that is to be written.
+// keepKey puts the key file in dir aside, whosever key it holds, unless it is the one that is to be written.
 func keepKey(dir string, key crypto.Signer) error {
-	chain, err := ReadCertificates(filepath.Join(dir, CertificateFile))
+	path := filepath.Join(dir, KeyFile)
+	chain, chainErr := ReadCertificates(filepath.Join(dir, CertificateFile))
+	if chainErr == nil {
+		_, _ = settle(dir, chain[0]) // a key that is not the certificate's, or cannot be read, is kept all the same
+	}
+	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(chain[0].PublicKey) {
-		return nil
+	if block, _ := pem.Decode(raw); block != nil {
+		if parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+			if stands, ok := parsed.(crypto.Signer); ok && sameKey(stands.Public(), key.Public()) {
+				return nil
+			}
+		}
 	}
-	// A key that is not the certificate's, or cannot be read, is kept all the same.
-	if _, err := settle(dir, chain[0]); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	sum := sha256.Sum256(raw)
+	names := []string{fmt.Sprintf("key-%x.pem", sum[:8])}
+	if chainErr == nil {
+		names = []string{fmt.Sprintf("key-%x.pem", chain[0].SerialNumber), names[0]}
 	}
-	aside := filepath.Join(dir, fmt.Sprintf("key-%x.pem", chain[0].SerialNumber))
-	if err := os.Link(filepath.Join(dir, KeyFile), aside); err != nil && !errors.Is(err, fs.ErrExist) {
+	for _, name := range names {
+		err := os.Link(path, filepath.Join(dir, name))
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if there, err := os.ReadFile(filepath.Join(dir, name)); err != nil || bytes.Equal(there, raw) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s holds another key than %s, want one of them moved away", names[len(names)-1], path)
+}
+
+// WriteFile makes a file of that content and mode, or puts it in the place of one that is there: whoever reads it finds
+// the old content or the new, also after a crash. It is on disk when WriteFile returns.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	if err := write(path+pending, data, mode); err != nil {
 		return err
 	}
-	return nil
+	if err := os.Rename(path+pending, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // write writes a file and waits until it is on disk.

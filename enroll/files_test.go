@@ -213,6 +213,44 @@ func TestSaveWithoutOpenAfterACrashLosesNoKey(t *testing.T) {
 	}
 }
 
+func TestSaveKeepsAKeyThatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	first, second := twoCredentials(t)
+	const foreign = "-----BEGIN EC PRIVATE KEY-----\nsomebody's\n-----END EC PRIVATE KEY-----\n"
+	kept := func(dir string) (n int) {
+		for name, text := range contents(t, dir) {
+			if name != enroll.KeyFile && text == foreign {
+				n++
+			}
+		}
+		return n
+	}
+	t.Run("alone in the directory", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, enroll.KeyFile), []byte(foreign), 0o600))
+		save(t, first, dir)
+		save(t, first, dir)
+		if n := kept(dir); n != 1 {
+			t.Errorf("got it %d times, want once", n)
+		}
+	})
+	t.Run("in the place of the identity's, where another was kept before", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		save(t, first, dir)
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("key-%x.pem", first.Leaf().SerialNumber)), []byte("an older key"), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, enroll.KeyFile), []byte(foreign), 0o600))
+		save(t, second, dir)
+		if n := kept(dir); n != 1 {
+			t.Errorf("got it %d times, want once", n)
+		}
+		if got, err := enroll.Open(dir); err != nil || !reflect.DeepEqual(got, second) {
+			t.Errorf("got %+v, %v, want the second credential", got, err)
+		}
+	})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	first, second := twoCredentials(t)

@@ -55,13 +55,7 @@ func (s sealed) save() error {
 		return err
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), encodeCertificates(s.chain)...)
-	if err := write(s.path+pending, text, 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(s.path+pending, s.path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return WriteFile(s.path, text, 0o600)
 }
 
 // readSealed reads the encryption keys of a party, the current one last; a directory that is not there has none.

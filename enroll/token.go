@@ -45,12 +45,14 @@ type Token struct {
 	URL             string    // of the CA: https://HOST[:PORT]
 	RootFingerprint string    // SHA-256 of the root's DER, 64 hexadecimal digits
 	DNSNames        []string  // DNS names and IP addresses to ask for
+	RequestHash     string    // [RequestHash] of the only request that may be made with it, "" for any
+	KeyHash         string    // [KeyHash] of the only key that it is for, "" for any
 	IssuedAt        time.Time // whole seconds
 	NotAfter        time.Time // whole seconds
 }
 
 // A TokenError refuses a token. Rule is one of token-size, token-form, token-header, token-key,
-// token-signature, token-claim and token-time.
+// token-signature, token-claim, token-time and token-binding.
 type TokenError struct {
 	Rule string // stable name
 	Got  string // what was found
@@ -81,6 +83,7 @@ type tokenClaims struct {
 	Network     string   `json:"network"`
 	Role        string   `json:"role,omitempty"`
 	Profile     string   `json:"profile,omitempty"`
+	Binding     *binding `json:"cnf,omitempty"`
 }
 
 // SignToken writes a token and signs it with key, which must be P-256.
@@ -89,7 +92,7 @@ func SignToken(t Token, key crypto.Signer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	kid, err := keyID(public)
+	kid, err := KeyHash(public)
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +108,7 @@ func SignToken(t Token, key crypto.Signer) (string, error) {
 		Issuer: "payca", Audience: t.URL + signPath, Subject: t.Party, Names: names,
 		Fingerprint: t.RootFingerprint, ID: t.ID,
 		NotBefore: t.IssuedAt.Unix(), IssuedAt: t.IssuedAt.Unix(), Expires: t.NotAfter.Unix(),
-		Network: t.Network, Role: t.Role, Profile: t.Profile,
+		Network: t.Network, Role: t.Role, Profile: t.Profile, Binding: t.binding(),
 	}
 	if _, err := claims.token(); err != nil {
 		return "", err
@@ -153,7 +156,7 @@ func VerifyToken(text string, key crypto.PublicKey, now time.Time) (Token, error
 	if err != nil {
 		return Token{}, err
 	}
-	kid, err := keyID(public)
+	kid, err := KeyHash(public)
 	if err != nil {
 		return Token{}, err
 	}
@@ -246,6 +249,8 @@ func (c tokenClaims) token() (Token, error) {
 		return refuse(fmt.Sprintf("role %.64q", c.Role), "a role")
 	case slices.ContainsFunc(c.Names, notName):
 		return refuse("a name in sans that is malformed", "DNS names and IP addresses")
+	case !c.Binding.valid():
+		return refuse("a malformed cnf", "x5rt#S256 or jkt, of 43 characters of base64url (RFC 7800)")
 	case policy.CheckPartyID(c.Subject) != nil:
 		return refuse(fmt.Sprintf("sub %.64q", c.Subject), "a party id")
 	case policy.CheckNetworkName(c.Network) != nil:
@@ -253,11 +258,15 @@ func (c tokenClaims) token() (Token, error) {
 	case c.NotBefore <= 0 || c.IssuedAt <= 0 || c.Expires <= max(c.NotBefore, c.IssuedAt) || c.Expires > maxUnix:
 		return refuse("nbf, iat or exp out of order", "seconds since 1970, exp after the others")
 	}
-	return Token{
+	t := Token{
 		ID: c.ID, Party: c.Subject, Role: c.Role, Profile: c.Profile, Network: c.Network, URL: base,
 		RootFingerprint: c.Fingerprint, DNSNames: c.Names,
 		IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), NotAfter: time.Unix(c.Expires, 0).UTC(),
-	}, nil
+	}
+	if c.Binding != nil {
+		t.RequestHash, t.KeyHash = c.Binding.Request, c.Binding.Key
+	}
+	return t, nil
 }
 
 // isLabel accepts what can be shown and stored anywhere: [A-Za-z0-9_-]{1,64}.
@@ -285,17 +294,6 @@ func tokenKey(key crypto.PublicKey) (*ecdsa.PublicKey, error) {
 		return nil, &TokenError{"token-key", "a key of " + policy.DescribeKey(key), "P-256"}
 	}
 	return public, nil
-}
-
-// keyID returns the thumbprint of the key as a JWK (RFC 7638).
-func keyID(key *ecdsa.PublicKey) (string, error) {
-	point, err := key.Bytes() // 4, x, y
-	if err != nil || len(point) != 65 {
-		return "", &TokenError{"token-key", "a malformed key", "P-256"}
-	}
-	jwk := `{"crv":"P-256","kty":"EC","x":"` + encode(point[1:33]) + `","y":"` + encode(point[33:]) + `"}`
-	sum := sha256.Sum256([]byte(jwk))
-	return encode(sum[:]), nil
 }
 
 // rawSignature turns the DER of an ECDSA signature into r and s of 32 bytes each (RFC 7518 section 3.4).

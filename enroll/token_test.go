@@ -1,11 +1,13 @@
 package enroll_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -50,6 +52,48 @@ func TestATokenReadsAsItWasWritten(t *testing.T) {
 		if got, err := read(); err != nil || !reflect.DeepEqual(got, token()) {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, token())
 		}
+	}
+}
+
+func TestATokenIsBoundToARequestOrAKey(t *testing.T) {
+	t.Parallel()
+	signing := newKey(t)
+	rsaKey := must(rsa.GenerateKey(rand.Reader, 2048))
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]crypto.Signer{
+		"P-256": newKey(t), "P-384": must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), "P-521": must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)), "RSA": rsaKey, "Ed25519": edKey,
+	} {
+		csr := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key))
+		jwk := jose.JSONWebKey{Key: key.Public()}
+		tok := token()
+		tok.KeyHash = must(enroll.KeyHash(key.Public()))
+		if want := base64.RawURLEncoding.EncodeToString(must(jwk.Thumbprint(crypto.SHA256))); tok.KeyHash != want {
+			t.Errorf("%s: got thumbprint %s, want %s", name, tok.KeyHash, want)
+		}
+		byRequest := token()
+		byRequest.RequestHash = enroll.RequestHash(csr)
+		for _, want := range []enroll.Token{tok, byRequest} {
+			got := must(enroll.VerifyToken(must(enroll.SignToken(want, signing)), signing.Public(), issuedAt))
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %+v, want %+v", name, got, want)
+			}
+			if err := got.Admits(csr, key.Public()); err != nil {
+				t.Errorf("%s: got %v for what the token is bound to", name, err)
+			}
+			err := got.Admits(append(csr, 0), signing.Public())
+			if refused, ok := errors.AsType[*enroll.TokenError](err); !ok || refused.Rule != "token-binding" {
+				t.Errorf("%s: got %v for another request and key, want token-binding", name, err)
+			}
+		}
+	}
+	if err := token().Admits(nil, nil); err != nil {
+		t.Errorf("got %v for a token that is bound to nothing", err)
+	}
+	if _, err := enroll.KeyHash(nil); err == nil {
+		t.Error("got a thumbprint of no key")
 	}
 }
 
@@ -110,6 +154,7 @@ func signES256(t *testing.T, header, payload string, key *ecdsa.PrivateKey) stri
 	return signed + "." + b64(string(raw))
 }
 
+// Case 61 as tokens know it: of another key, replayed with another payload, authenticated with a MAC.
 func TestTricksWithTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	key, other := newKey(t), newKey(t)
@@ -154,7 +199,10 @@ func TestTricksWithTokensAreRefused(t *testing.T) {
 		"a million dots":                         {strings.Repeat(".", 1_000_000), "token-size"},
 		"eight thousand dots":                    {strings.Repeat(".", 8000), "token-form"},
 		"nothing":                                {"", "token-form"},
-		"an unknown claim":                       {change(`{`, `{"cnf":{},`), "token-claim"},
+		"an unknown claim":                       {change(`{`, `{"azp":"shop2",`), "token-claim"},
+		"a binding to nothing":                   {change(`{`, `{"cnf":{},`), "token-claim"},
+		"a binding to something unknown":         {change(`{`, `{"cnf":{"x5t#S256":"`+strings.Repeat("A", 43)+`"},`), "token-claim"},
+		"a binding to a hash cut short":          {change(`{`, `{"cnf":{"jkt":"`+strings.Repeat("A", 42)+`"},`), "token-claim"},
 		"a claim given twice":                    {change(`{`, `{"sub":"shop2",`), "token-claim"},
 		"a claim after the payload":              {signES256(t, plainHeader, plain+`{"sub":"shop2"}`, key), "token-claim"},
 		"an audience over plain HTTP":            {change("https:", "http:"), "token-claim"},

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -38,17 +39,20 @@ func waitingPath(dir string, t Token) string {
 }
 
 // openWaiting reads what waits for the token, or begins it.
-func openWaiting(ctx context.Context, dir string, t Token) (*waiting, error) {
-	w := &waiting{path: waitingPath(dir, t)}
+func openWaiting(ctx context.Context, cfg EnrollConfig, t Token) (*waiting, error) {
+	w := &waiting{path: waitingPath(cfg.Dir, t)}
 	raw, err := os.ReadFile(w.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return w, w.begin(ctx, t)
+		return w, w.begin(ctx, cfg, t)
 	}
 	if err == nil {
 		err = w.read(raw)
 	}
 	if err == nil && (w.Token != t.ID || w.URL != t.URL || Fingerprint(w.roots[0]) != t.RootFingerprint) {
 		err = errors.New("it is of another token, want it moved away")
+	}
+	if err == nil && (cfg.Key != nil && !sameKey(w.signer.Public(), cfg.Key.Public()) || cfg.CSR != nil && !bytes.Equal(w.CSR, cfg.CSR)) {
+		err = errors.New("it is of another key or request than is given, want those, or none given")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the enrollment under way in %s: %w", w.path, err)
@@ -76,17 +80,46 @@ func (w *waiting) read(raw []byte) error {
 	return err
 }
 
-// begin makes a key and keeps it.
-func (w *waiting) begin(ctx context.Context, t Token) (err error) {
+// request takes the key and the request that are given, or makes them.
+func (w *waiting) request(cfg EnrollConfig) (err error) {
+	switch {
+	case cfg.Key == nil && cfg.CSR == nil:
+		w.signer, w.CSR, err = NewKey()
+	case cfg.CSR == nil:
+		w.signer = cfg.Key
+		w.CSR, err = newRequest(cfg.Key)
+	case cfg.Key == nil:
+		err = errors.New("a request without its key, want both")
+	default:
+		w.signer, w.CSR = cfg.Key, cfg.CSR
+		parsed, parseErr := x509.ParseCertificateRequest(cfg.CSR)
+		if err = parseErr; err == nil && !sameKey(parsed.PublicKey, cfg.Key.Public()) {
+			err = errors.New("the request is on another key than is given")
+		}
+	}
+	return err
+}
+
+// sameKey compares public keys.
+func sameKey(a, b crypto.PublicKey) bool {
+	public, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(b)
+}
+
+// begin makes a key, or takes the one that is given, and keeps it.
+func (w *waiting) begin(ctx context.Context, cfg EnrollConfig, t Token) (err error) {
 	w.Token, w.URL = t.ID, t.URL
+	if err := w.request(cfg); err != nil {
+		return err
+	}
+	if err := t.Admits(w.CSR, w.signer.Public()); err != nil {
+		return err
+	}
 	if w.roots, err = FetchRoots(ctx, t); err != nil {
 		return err
 	}
 	for _, root := range w.roots {
 		w.Roots = append(w.Roots, root.Raw...)
-	}
-	if w.signer, w.CSR, err = NewKey(); err != nil {
-		return err
 	}
 	if w.Key, err = x509.MarshalPKCS8PrivateKey(w.signer); err != nil {
 		return err
@@ -103,13 +136,7 @@ func (w *waiting) save() error {
 	if err != nil {
 		return err
 	}
-	if err := write(w.path+pending, append(raw, '\n'), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(w.path+pending, w.path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(w.path))
+	return WriteFile(w.path, append(raw, '\n'), 0o600)
 }
 
 // drop ends what waited.

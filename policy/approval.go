@@ -100,7 +100,7 @@ func (c ApprovalConfig) Approval() Approval {
 
 // Approvals says what else than certificates needs approval, and who gives it.
 type Approvals struct {
-	// Approvers are the ids of the operators who may approve; every operator if there are none here. The of of no rule exceeds their number.
+	// Approvers are the ids of the operators who may approve. No other can, as an operator could register further ones who do. The of of no rule exceeds their number.
 	Approvers []string `yaml:"approvers" json:"approvers,omitempty"`
 	// Policy is who approves a change of profiles, rules, approvals or endpoints. Nobody has to if it is not given.
 	Policy *ApprovalConfig `yaml:"policy,omitempty" json:"policy,omitempty"`
@@ -162,13 +162,13 @@ func (a Approvals) Check(profiles []*Profile) []*ApprovalsError {
 		if rule.By == ByBank {
 			wrong(key+".by", "by bank: want operators, only consumers have a bank")
 		}
-		if n := len(a.Approvers); n > 0 && rule.Of > n {
-			wrong(key+".of", "of %d: want at most %d, as many as approvers lists", rule.Of, n)
+		if n := len(a.Approvers); rule.Of > n {
+			wrong(key+".of", "of %d: want at most %d, as many as approvers lists; an operator who is not listed could have been registered by another one", rule.Of, n)
 		}
 	}
 	for _, p := range profiles {
 		rule, ok := p.Approval()
-		if n := len(a.Approvers); ok && n > 0 && rule.Of > n && slices.Contains(rule.By, ByOperators) {
+		if n := len(a.Approvers); ok && rule.Of > n && slices.Contains(rule.By, ByOperators) {
 			wrong("approvers", "approvers are %d: want at least %d, as profile %q wants %s", n, rule.Of, p.Name(), rule)
 		}
 	}

@@ -264,8 +264,7 @@ func (c *CSR) readRequest(req *x509.CertificateRequest) Violations {
 	var vs Violations
 	if spki, err := x509.MarshalPKIXPublicKey(req.PublicKey); err != nil || !bytes.Equal(spki, c.RawSPKI) {
 		vs = append(vs, csrViolation("csr-form", "public key", "not in its one encoding", "a SubjectPublicKeyInfo as in RFC 5280 section 4.1.2.7"))
-	}
-	if err := anyKey.Check(req.PublicKey); err != nil {
+	} else if err := anyKey.Check(req.PublicKey); err != nil {
 		vs = append(vs, ViolationsOf(err)...)
 	}
 	if !slices.Contains(signatureAlgorithms, req.SignatureAlgorithm) {

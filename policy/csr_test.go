@@ -229,6 +229,7 @@ func TestParseCSRRefusesKeysThatNoProfileTakes(t *testing.T) {
 		{"P-521", csrOf(t, p521, x509.CertificateRequest{}), "key-kind"},
 		{"DSA", rawCSR(t, dsaSPKI()), "key-kind"},
 		{"5 a ROCA modulus", rawCSR(t, spkiOf(t, rocaKey(t))), "key-weak"},
+		{"3 an Ed25519 key of small order, with which anybody can sign", rawCSR(t, spkiOf(t, ed25519.PublicKey(make([]byte, 32)))), "key-point"},
 		{"close primes", rawCSR(t, spkiOf(t, closeKey(50))), "key-weak"},
 		{"a key in bits that are not whole octets", rawCSR(t, padded), "csr-form"},
 	} {

@@ -8,11 +8,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
-
-	"github.com/titanous/rocacheck"
 )
 
 // The kinds of key that a [KeyRule] can allow.
@@ -37,21 +34,32 @@ type KeyRule struct {
 	RSABits int      // the least size of an RSA modulus, in bits
 }
 
-// Check accepts a key of an allowed kind and size that has none of the known
-// weaknesses: an RSA exponent that is even, below 65537 or above 2^31-1, an even
-// modulus, primes of the ROCA kind (CVE-2017-15361) or close to each other
-// (CVE-2022-26320). The error is a *[Violation]: "key-kind", "key-size" or "key-weak".
+// Check accepts a key of an allowed kind and size that has none of the weaknesses that the key itself
+// shows. Of RSA keys these are: an exponent that is even, below 65537 or above 2^31-1; a modulus that is even or
+// has another factor below 752 (NIST SP 800-89 section 5.3.3); primes of the ROCA kind (CVE-2017-15361) or close to each
+// other (CVE-2022-26320). Of keys on a curve: a point that is not on it, or of small order.
+// The error is [Violations] of the rules "key-kind", "key-size", "key-weak" and "key-point", all that apply.
 func (r KeyRule) Check(pub crypto.PublicKey) error {
 	if err := r.checkKind(pub); err != nil {
-		return err
+		return ViolationsOf(err)
 	}
-	if key, ok := pub.(*rsa.PublicKey); ok {
-		if fault := rsaFault(key); fault != "" {
-			return keyViolation("key-weak", DescribeKey(pub)+" with "+fault,
-				"a key made by a sound generator, with exponent 65537 and two independent primes")
+	var vs Violations
+	switch key := pub.(type) {
+	case *rsa.PublicKey:
+		for _, fault := range rsaFaults(key) {
+			vs = append(vs, keyViolation("key-weak", DescribeKey(pub)+" with "+fault,
+				"a key made by a sound generator, with exponent 65537 and two independent primes"))
+		}
+	case *ecdsa.PublicKey:
+		if _, err := key.ECDH(); err != nil {
+			vs = append(vs, keyViolation("key-point", "not a point of "+DescribeKey(pub), "a point on the curve that is not at infinity"))
+		}
+	case ed25519.PublicKey:
+		if fault := edwardsFault(key); fault != "" {
+			vs = append(vs, keyViolation("key-point", fault, "the canonical encoding of a point of large order (RFC 8032 section 5.1.3)"))
 		}
 	}
-	return nil
+	return vs.orNil()
 }
 
 func (r KeyRule) checkKind(pub crypto.PublicKey) error {
@@ -64,8 +72,11 @@ func (r KeyRule) checkKind(pub crypto.PublicKey) error {
 	if !slices.Contains(r.Kinds, kind) {
 		return keyViolation("key-kind", got, r.want())
 	}
-	if isRSA && (key.N.BitLen() < r.RSABits || key.N.BitLen() > maxRSABits) {
+	if isRSA && (key.N.Sign() < 0 || key.N.BitLen() < r.RSABits || key.N.BitLen() > maxRSABits) {
 		return keyViolation("key-size", got, r.want())
+	}
+	if isRSA && key.N.BitLen()%8 != 0 {
+		return keyViolation("key-size", got, "RSA of a whole number of octets")
 	}
 	return nil
 }
@@ -100,54 +111,4 @@ func DescribeKey(pub crypto.PublicKey) string {
 		return "DSA"
 	}
 	return fmt.Sprintf("%T", pub)
-}
-
-// rsaFault names a known weakness of an RSA key, "" when it has none.
-func rsaFault(key *rsa.PublicKey) string {
-	switch {
-	case key.E < 65537 || key.E%2 == 0 || key.E > 1<<31-1:
-		return fmt.Sprintf("exponent %d", key.E)
-	case key.N.Bit(0) == 0:
-		return "an even modulus"
-	case rocacheck.IsWeak(key):
-		return "primes of the ROCA kind (CVE-2017-15361)"
-	case closePrimes(key.N):
-		return "primes close to each other (CVE-2022-26320)"
-	}
-	return ""
-}
-
-// closePrimes tries Fermat's factorization of an odd n: a step finds factors that
-// differ little. Independent primes are out of reach of any number of steps;
-// the broken generators are known to fall within twenty.
-func closePrimes(n *big.Int) bool {
-	const steps = 100
-	a := new(big.Int).Sqrt(n)
-	rest := new(big.Int).Mul(a, a)
-	rest.Sub(rest, n) // a*a - n, which is b*b when n = (a-b)(a+b)
-	if rest.Sign() == 0 {
-		return true
-	}
-	one, step := big.NewInt(1), new(big.Int)
-	for range steps {
-		step.Lsh(a, 1).Add(step, one)
-		rest.Add(rest, step)
-		a.Add(a, one)
-		if isSquare(rest) {
-			return true
-		}
-	}
-	return false
-}
-
-func isSquare(n *big.Int) bool {
-	if words := n.Bits(); len(words) > 0 {
-		switch words[0] & 15 { // squares are 0, 1, 4 or 9 modulo 16
-		case 0, 1, 4, 9:
-		default:
-			return false
-		}
-	}
-	root := new(big.Int).Sqrt(n)
-	return root.Mul(root, root).Cmp(n) == 0
 }

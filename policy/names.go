@@ -78,3 +78,14 @@ func quote(s string) string {
 	}
 	return strconv.Quote(s)
 }
+
+// CheckText accepts 1 to limit printable characters, for what people write into records.
+func CheckText(text string, limit int) error {
+	if n := utf8.RuneCountInString(text); n < 1 || n > limit {
+		return fmt.Errorf("%d characters, want 1 to %d", n, limit)
+	}
+	if !printable(text) {
+		return fmt.Errorf("%s, want printable text", quote(text))
+	}
+	return nil
+}

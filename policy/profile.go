@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -90,6 +91,9 @@ func (cfg ProfileConfig) clone() ProfileConfig {
 	}
 	return cfg
 }
+
+// CheckKey checks a public key against the rules of the profile; see [KeyRule.Check].
+func (p *Profile) CheckKey(pub crypto.PublicKey) error { return p.keys.Check(pub) }
 
 // A ProfileError is one thing that is wrong with a [ProfileConfig].
 type ProfileError struct {

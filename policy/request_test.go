@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"math/big"
 	"slices"
 	"testing"
 
@@ -171,7 +172,8 @@ func rsaSPKI(n int, exponent int64) []byte {
 					for digest := sha256.Sum256(nil); len(modulus) < n; digest = sha256.Sum256(digest[:]) {
 						modulus = append(modulus, digest[:]...)
 					}
-					modulus[n-1] |= 1
+					for modulus[n-1] |= 1; divides(new(big.Int).SetBytes(modulus[:n]), 751); modulus[n-1] += 2 {
+					}
 					b.AddBytes(append([]byte{0}, modulus[:n]...))
 				})
 				b.AddASN1Int64(exponent)

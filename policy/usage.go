@@ -123,6 +123,12 @@ func (c *profileChecker) usages() {
 	c.extKeyUsages()
 }
 
+// Usages returns the key usage and the extended key usages that its certificates have; documentSigning, which crypto/x509 has no name for, is
+// among those that are unknown.
+func (p *Profile) Usages() (usage x509.KeyUsage, extended []x509.ExtKeyUsage, unknown []asn1.ObjectIdentifier) {
+	return p.keyUsage, slices.Clone(p.extKeyUsage), slices.Clone(p.unknownEKU)
+}
+
 // oidDocumentSigning is id-kp-documentSigning, which crypto/x509 has no name for.
 var oidDocumentSigning = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 36}
 

@@ -109,7 +109,7 @@ func (w *writer) run() {
 }
 
 // How long a writer that is busy waits for company: a commit costs the processor as much as several operations.
-const linger = 100 * time.Microsecond
+const linger = 300 * time.Microsecond
 
 // gather takes what is queued. A commit costs much more than an operation, so whoever is ready to run may first
 // run on to where it queues one. Only a writer whose last commit served several waits a moment for those whom it

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -74,7 +73,7 @@ func (s *Store) Raise(ctx context.Context, floors ca.Floors, event audit.Event) 
 			func() error {
 				for _, token := range over {
 					token.NotAfter = floors.Tokens
-					if err := putJSON(tx, bucketTokens, []byte(token.ID), token); err != nil {
+					if err := putToken(tx, &token); err != nil {
 						return err
 					}
 				}
@@ -103,8 +102,8 @@ func unused(tx *bbolt.Tx, floors ca.Floors) (tokens []ca.Token, err error) {
 		return nil, nil
 	}
 	err = tx.Bucket(bucketTokens).ForEach(func(_, raw []byte) error {
-		var token ca.Token
-		if err := json.Unmarshal(raw, &token); err != nil {
+		token, err := parseToken(raw)
+		if err != nil {
 			return err
 		}
 		if token.Used == nil && token.NotAfter.After(floors.Tokens) {

@@ -17,6 +17,6 @@
 //
 // # Versions
 //
-// The layout has version 2. A file of version 1 is given its new keys when it is opened, 2,000 certificates
+// The layout has version 5. A file of version 1 is given its new keys when it is opened, 2,000 certificates
 // in a transaction; one that was cut off goes on where it was, and until it is done no older payca opens the file.
 package boltstore

@@ -74,11 +74,14 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if err != nil {
 			return err
 		}
-		if err := wantActive(tx, record.Party); err != nil {
+		if err := s.wantActive(tx, record.Party); err != nil {
 			return err
 		}
 		request, err := fulfil(tx, is)
 		if err != nil {
+			return err
+		}
+		if err := admit(tx, is); err != nil {
 			return err
 		}
 		return boltlog.Writing(
@@ -95,35 +98,37 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 	return issued, nil
 }
 
+// admit asks whether the key may be certified, as it stands now.
+func admit(tx *bbolt.Tx, is ca.Issuance) error {
+	if is.Admit == nil {
+		return nil
+	}
+	known, err := keyIn(tx, is.Record.SPKI)
+	if err != nil {
+		return err
+	}
+	return is.Admit(known)
+}
+
 // redeem returns the token of that id as the use leaves it, nil for the id "".
 func redeem(tx *bbolt.Tx, id string, use ca.TokenUse) (*ca.Token, error) {
 	if id == "" {
 		return nil, nil
 	}
-	var token ca.Token
-	if err := getJSON(tx, bucketTokens, []byte(id), &token); err != nil {
+	token, err := tokenIn(tx, id)
+	if err != nil {
 		return nil, fmt.Errorf("redeeming token %s: %w", id, err)
 	}
-	if token.Used != nil {
-		return nil, &ca.TokenUsedError{ID: token.ID, By: *token.Used}
+	if err := token.Spent(); err != nil {
+		return nil, err
 	}
 	token.Used = &use
 	return &token, nil
 }
 
-func putToken(tx *bbolt.Tx, token *ca.Token) error {
-	if token == nil {
-		return nil
-	}
-	return putJSON(tx, bucketTokens, []byte(token.ID), token)
-}
-
 // wantActive refuses a party that is registered and not active.
-func wantActive(tx *bbolt.Tx, id string) error {
-	var party struct {
-		State policy.State `json:"state"`
-	}
-	err := getJSON(tx, bucketParties, []byte(id), &party)
+func (s *Store) wantActive(tx *bbolt.Tx, id string) error {
+	party, err := s.parties.in(tx, id)
 	if errors.Is(err, ca.ErrNotFound) {
 		return nil
 	}

@@ -53,7 +53,7 @@ func wantKey(tx *bbolt.Tx, bucket []byte, id string, exists bool) error {
 
 // Party implements ca.Store.
 func (s *Store) Party(_ context.Context, id string) (party policy.Party, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error { return getJSON(tx, bucketParties, []byte(id), &party) })
+	err = s.db.View(func(tx *bbolt.Tx) error { party, err = s.parties.in(tx, id); return err })
 	if err != nil {
 		err = fmt.Errorf("party %q: %w", id, err)
 	}
@@ -78,7 +78,7 @@ func (s *Store) AddToken(ctx context.Context, t ca.Token, event audit.Event) err
 			return fmt.Errorf("token %q: %w", t.ID, err)
 		}
 		return boltlog.Writing(
-			func() error { return putJSON(tx, bucketTokens, []byte(t.ID), t) },
+			func() error { return putToken(tx, &t) },
 			func() error { return tx.Bucket(bucketEnds).Put(tokenEnd(t), nil) },
 			s.appends(tx, event),
 		)
@@ -124,9 +124,36 @@ func (s *Store) Collect(ctx context.Context, before time.Time, limit int) (n int
 	return n, nil
 }
 
+// Tokens implements ca.Store.
+func (s *Store) Tokens(_ context.Context, after string) iter.Seq2[ca.Token, error] {
+	from := []byte(after)
+	if after != "" {
+		from = append(from, 0) // the least key after it
+	}
+	return pages(s.db, bucketTokens, nil, from, func(_ *bbolt.Tx, _, value []byte) (token ca.Token, keep bool, err error) {
+		token, err = parseToken(value)
+		return token, true, err
+	})
+}
+
+// CancelToken implements ca.Store.
+func (s *Store) CancelToken(ctx context.Context, id string, c ca.TokenCancellation, event audit.Event) error {
+	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
+		token, err := tokenIn(tx, id)
+		if err != nil {
+			return fmt.Errorf("token %q: %w", id, err)
+		}
+		if err := token.Spent(); err != nil {
+			return err
+		}
+		token.Cancelled = &c
+		return boltlog.Writing(func() error { return putToken(tx, &token) }, s.appends(tx, event))
+	})
+}
+
 // Token implements ca.Store.
 func (s *Store) Token(_ context.Context, id string) (token ca.Token, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error { return getJSON(tx, bucketTokens, []byte(id), &token) })
+	err = s.db.View(func(tx *bbolt.Tx) error { token, err = tokenIn(tx, id); return err })
 	if err != nil {
 		err = fmt.Errorf("token %q: %w", id, err)
 	}

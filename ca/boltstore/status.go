@@ -63,6 +63,16 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 			return err
 		}
 		return boltlog.Writing(
+			s.revokes(tx, rev),
+			s.appends(tx, event),
+		)
+	})
+}
+
+// revokes is the step that writes a revocation which was allowed.
+func (s *Store) revokes(tx *bbolt.Tx, rev ca.Revocation) func() error {
+	return func() error {
+		return boltlog.Writing(
 			func() error { return putJSON(tx, bucketStatus, statusKey(rev.Issuer, rev.Serial), rev) },
 			func() error { return tx.Bucket(bucketHolds).Delete(statusKey(rev.Issuer, rev.Serial)) },
 			func() error { return change(tx, rev, stateOf(rev)) },
@@ -74,11 +84,23 @@ func (s *Store) Revoke(ctx context.Context, rev ca.Revocation, event audit.Event
 				if err != nil {
 					return err
 				}
-				return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+				return boltlog.Writing(
+					func() error {
+						return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))
+					},
+					func() error { return putStolen(tx, record, rev) },
+				)
 			},
-			s.appends(tx, event),
 		)
-	})
+	}
+}
+
+// putStolen remembers that the record's key was compromised, if that is why it is revoked: the first of its certificates that was.
+func putStolen(tx *bbolt.Tx, record ca.Record, rev ca.Revocation) error {
+	if rev.Reason != ca.KeyCompromise || tx.Bucket(bucketStolen).Get(record.SPKI[:]) != nil {
+		return nil
+	}
+	return tx.Bucket(bucketStolen).Put(record.SPKI[:], number(record.Index))
 }
 
 // Release implements ca.Store.

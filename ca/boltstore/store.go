@@ -18,7 +18,7 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "4"
+const schema = "5"
 
 // The buckets.
 var (
@@ -48,12 +48,18 @@ var (
 	bucketFiled   = []byte("filed")         // number -> id
 	bucketWaiting = []byte("waiting")       // number of a pending one -> id
 	bucketPins    = []byte("pins")          // kind -> what is in force
-	buckets       = [][]byte{
+	bucketBlocked = []byte("blocked-keys")  // SHA-256(SPKI) -> blocked key
+	bucketStolen  = []byte("stolen-keys")   // SHA-256(SPKI) -> index of a certificate revoked for keyCompromise
+
+	bucketRecheck  = []byte("recheck")  // "last" -> re-check of the inventory
+	bucketFindings = []byte("findings") // serial -> finding
+	buckets        = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 		bucketOutbox, bucketStates, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
 		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
+		bucketBlocked, bucketStolen, bucketRecheck, bucketFindings,
 	}
 )
 
@@ -75,8 +81,9 @@ type Config struct {
 
 // A Store is a [ca.Store] in one file.
 type Store struct {
-	db  *boltlog.DB
-	cfg Config
+	db      *boltlog.DB
+	cfg     Config
+	parties parties
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -105,7 +112,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 // if a process has it open for writing.
 func OpenReadOnly(path string) (*Store, error) {
 	db, err := boltlog.OpenReadOnly(path, schema)
-	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain}, old.Got) {
+	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain, schemaShards}, old.Got) {
 		return nil, fmt.Errorf("%w: the next payca serve upgrades the file", err)
 	}
 	if err != nil {

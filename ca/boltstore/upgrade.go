@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -19,6 +20,7 @@ const (
 	schemaUpgrading = "1 to 2"
 	schemaJSON      = "2" // its records are read as they are
 	schemaPlain     = "3" // and so are its
+	schemaShards    = "4" // its records are of the form of today
 )
 
 // upgradeRows is how many rows one transaction of an upgrade gives their new keys.
@@ -30,7 +32,7 @@ var (
 	keyUpgrade  = []byte("upgraded")
 )
 
-// upgrade brings a file of an older version to this one. Version 3 had no shards in its records; version 2 had records in JSON, kinds without the use of the key and no index of messages; version 1 had those too, the
+// upgrade brings a file of an older version to this one. Version 4 did not know which keys were compromised; version 3 had no shards in its records; version 2 had records in JSON, kinds without the use of the key and no index of messages; version 1 had those too, the
 // serial and party indexes without values, and no index by kind, expiry, name, revocation or end of a token.
 type upgrade struct{ logger *slog.Logger }
 
@@ -45,8 +47,14 @@ var upgraded = []struct {
 
 // step is one transaction: it gives the next rows their keys. The rows stay as they are.
 func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
-	if from == schemaJSON || from == schemaPlain {
-		return schema, upgradeMessages(tx)
+	switch from {
+	case schemaJSON, schemaPlain:
+		if err := upgradeMessages(tx); err != nil {
+			return "", err
+		}
+		return schema, upgradeStolen(tx)
+	case schemaShards:
+		return schema, upgradeStolen(tx)
 	}
 	if from != schemaFirst && from != schemaUpgrading {
 		return "", &boltlog.SchemaError{Got: from, Want: schema}
@@ -95,9 +103,27 @@ func upgradeMessages(tx *bbolt.Tx) error {
 	})
 }
 
+// upgradeStolen finds the keys that were compromised by the revocations for it, which are few.
+func upgradeStolen(tx *bbolt.Tx) error {
+	return tx.Bucket(bucketStatus).ForEach(func(_, value []byte) error {
+		var rev ca.Revocation
+		if err := json.Unmarshal(value, &rev); err != nil || rev.Reason != ca.KeyCompromise {
+			return err
+		}
+		record, err := recordBySerial(tx, rev.Serial)
+		if errors.Is(err, ca.ErrNotFound) {
+			return nil // a closed intent
+		}
+		if err != nil {
+			return err
+		}
+		return putStolen(tx, record, rev)
+	})
+}
+
 func upgradeToken(tx *bbolt.Tx, _, value []byte) error {
-	var token ca.Token
-	if err := json.Unmarshal(value, &token); err != nil {
+	token, err := parseToken(value)
+	if err != nil {
 		return err
 	}
 	return tx.Bucket(bucketEnds).Put(tokenEnd(token), nil)
@@ -113,6 +139,9 @@ func upgradeRecord(tx *bbolt.Tx, index, value []byte) error {
 		return err
 	}
 	if err := putIndexes(tx, record, keys); err != nil || record.Revocation == nil {
+		return err
+	}
+	if err := putStolen(tx, record, *record.Revocation); err != nil {
 		return err
 	}
 	return tx.Bucket(bucketRevoked).Put(number(record.Index), number(seconds(record.NotAfter)))

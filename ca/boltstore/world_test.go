@@ -110,6 +110,12 @@ func writes() []write {
 		{"UpdateParty", func(ctx context.Context, s ca.Store) error {
 			return s.UpdateParty(ctx, policy.Party{ID: "acme", State: policy.Active}, event)
 		}},
+		{"CancelToken", func(ctx context.Context, s ca.Store) error {
+			if err := s.AddToken(ctx, ca.Token{ID: "spare", NotAfter: epoch}, event); err != nil {
+				return err
+			}
+			return s.CancelToken(ctx, "spare", ca.TokenCancellation{By: "local", At: epoch}, event)
+		}},
 		{"AddToken", func(ctx context.Context, s ca.Store) error { return s.AddToken(ctx, ca.Token{ID: "other"}, event) }},
 		{"Append", func(ctx context.Context, s ca.Store) error { return s.Append(ctx, event) }},
 	}

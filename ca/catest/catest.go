@@ -109,8 +109,6 @@ func (n *Network) SetRootCRL(der []byte) { n.rootCRL.Store(&der) }
 // CRL shards for each issuing CA; as in [Config].
 func (n *Network) Restart(t testing.TB, shards int) error {
 	t.Helper()
-	linter, err := lint.New()
-	must(t, err)
 	service, err := status.New(status.Config{
 		Store: n.Store, Root: n.Root, RootCRL: func() ([]byte, error) { return *n.rootCRL.Load(), nil },
 		Dir: filepath.Join(n.dir, "crl"), Feed: status.FeedOptions{Key: n.feedKey, Origin: n.Name + "/status"},
@@ -123,6 +121,8 @@ func (n *Network) Restart(t testing.TB, shards int) error {
 		must(t, err)
 		profiles = append(profiles, profile)
 	}
+	linter, err := lint.New(lint.Config{Network: n.Name, StatusURL: n.StatusURL, Issuers: n.Issuers, Profiles: profiles})
+	must(t, err)
 	if shards == 0 {
 		shards = 4
 	}

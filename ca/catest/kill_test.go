@@ -149,11 +149,11 @@ func openOffice(dir string, m *mortal) (*office, error) {
 		}
 		cfg.Profiles = append(cfg.Profiles, profile)
 	}
-	linter, err := lint.New()
+	linter, err := lint.New(lint.Config{Network: cfg.Network, StatusURL: cfg.StatusURL, Issuers: cfg.Issuers, Profiles: cfg.Profiles})
 	if err != nil {
 		return nil, err
 	}
-	cfg.Linter = func(der []byte) error { _ = m.reach("lint"); return linter(der) }
+	cfg.Linter = func(c *x509.Certificate) error { _ = m.reach("lint"); return linter(c) }
 	o.store, err = boltstore.Open(context.Background(), boltstore.Config{
 		Path: filepath.Join(dir, "store.db"), Log: log,
 		BeforeCommit: func() error { return m.reach("before-commit") }, AfterCommit: func() error { return m.reach("after-commit") },

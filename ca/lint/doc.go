@@ -1,9 +1,9 @@
 // Package lint reads a certificate before it is signed and says what is wrong with it.
 //
-// Call [New] and give the result to ca.Config. It runs the lints of zlint that check RFC 5280, 5480,
-// 5891, 8813 and 3279, those of its community set, and our own, which start with payca_. Every finding
-// refuses, also what zlint calls a warning, because a private CA makes nothing for which one would have to be
-// forgiven; the lints that do not fit a private CA are left out, each with its reason ([Excluded]).
+// Call [New] and give the result to ca.Config. It runs the lints of zlint that [Chosen] lists, each with its reason: those of
+// the RFCs and of the community, and those of the rules for public certificates that hold in private too. Then it runs our
+// own, which start with payca_ and compare the certificate with the network: role, names, issuing CA, status URLs. Every
+// finding refuses, also what zlint calls a warning, because a private CA makes nothing for which one would have to be forgiven.
 //
 // # Guarantees
 //
@@ -12,6 +12,6 @@
 //
 // # Standards
 //
-// RFC 5280 sections 4.1 and 4.2; RFC 6960 section 4.2.2.2. The rules of the CA/Browser Forum, of browsers
-// and of ETSI are for public certificates and are not asked.
+// RFC 5280 sections 4.1 and 4.2; RFC 6960 section 4.2.2.2. What the CA/Browser Forum, browsers and ETSI want of names, policies
+// and lifetimes is for public certificates and is not asked.
 package lint

@@ -8,74 +8,55 @@ import (
 
 	zx509 "github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3/lint"
-	_ "github.com/zmap/zlint/v3/lints/community" // registers its lints
-	_ "github.com/zmap/zlint/v3/lints/rfc"       // registers its lints
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/policy"
 )
 
-// A Finding is what one lint has against a certificate.
-type Finding struct {
-	Lint   string // name of the lint: e_serial_number_longer_than_20_octets, payca_uri_single
-	Detail string // what it found
-}
+// Findings is everything that the lints have against one certificate. The rule of each is the name of the lint:
+// e_serial_number_longer_than_20_octets, payca_uri_single.
+type Findings []ca.Fault
 
-// Findings is everything that the lints have against one certificate.
-type Findings []Finding
+// Faults returns the findings, for ca.FaultsOf.
+func (fs Findings) Faults() []ca.Fault { return fs }
 
 // Error names every lint, with what it found.
 func (fs Findings) Error() string {
 	parts := make([]string, len(fs))
 	for i, f := range fs {
-		parts[i] = f.Lint + ": " + f.Detail
+		parts[i] = f.Rule + ": " + f.Detail
 	}
 	return "lint: " + strings.Join(parts, "; ")
 }
 
-// Excluded returns the lints of zlint that are not asked, and why.
-func Excluded() map[string]string {
-	return map[string]string{
-		"n_san_iana_pub_suffix_empty":       "the network's names need not be under a public suffix",
-		"e_ext_san_uri_host_not_fqdn_or_ip": "payca_uri_single wants a host name of letters, digits, hyphens and dots in the one URI, and takes a twentieth of the time",
-	}
+// A Config is what a certificate is compared with. Every member is required.
+type Config struct {
+	Network   string            // name of the network: pay.example
+	StatusURL string            // base of AIA and CDP: http://localhost:8080
+	Issuers   []ca.Issuer       // the issuing CAs; their keys are not used
+	Profiles  []*policy.Profile // what may be issued
 }
 
-// New returns a linter of all lints that fit. The error says that zlint does not know a lint that
-// [Excluded] names, so that a renamed lint does not come back unseen.
-func New() (ca.Linter, error) {
-	registered := lint.GlobalRegistry().CertificateLints()
-	excluded := Excluded()
-	for name := range excluded {
-		if registered.ByName(name) == nil {
-			return nil, fmt.Errorf("excluding lint %q: zlint has none of that name", name)
-		}
+// New returns a linter of all lints that [Chosen] and [Own] list. The error says what is missing, or that zlint does not
+// know a lint of the list, so that none that was renamed is lost unseen.
+func New(cfg Config) (ca.Linter, error) {
+	if err := policy.CheckNetworkName(cfg.Network); err != nil || cfg.StatusURL == "" || len(cfg.Issuers) == 0 || len(cfg.Profiles) == 0 {
+		return nil, errors.Join(errors.New("lint: want Network, StatusURL, Issuers and Profiles"), err)
 	}
-	var chosen []prepared
-	for _, source := range []lint.LintSource{
-		lint.RFC3279, lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC8813, lint.Community,
-	} {
-		for _, l := range registered.BySource(source) {
-			if _, out := excluded[l.Name]; !out {
-				chosen = append(chosen, prepare(l))
-			}
-		}
+	chosen, err := choose(lint.GlobalRegistry().CertificateLints())
+	if err != nil {
+		return nil, err
 	}
-	if len(chosen) == 0 {
-		return nil, errors.New("zlint registered no lints")
-	}
-	configuration, own := lint.NewEmptyConfig(), ownLints()
-	return func(der []byte) error {
-		fs, err := runZlint(der, chosen, configuration)
+	configuration, own, granted := lint.NewEmptyConfig(), ownLints(), grantsOf(cfg.Profiles)
+	return func(c *x509.Certificate) error {
+		fs, err := runZlint(c.Raw, chosen, configuration)
 		if err != nil {
 			return err
 		}
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return fmt.Errorf("lint: reading the certificate: %w", err)
-		}
+		s := subjectOf(c, cfg, granted)
 		for _, l := range own {
-			if detail := l.find(c); detail != "" {
-				fs = append(fs, Finding{Lint: l.name, Detail: detail})
+			if detail := l.find(s); detail != "" {
+				fs = append(fs, ca.Fault{Rule: l.name, Detail: detail})
 			}
 		}
 		if fs != nil {
@@ -101,7 +82,7 @@ func runZlint(der []byte, chosen []prepared, configuration lint.Configuration) (
 		if detail == "" {
 			detail = l.Description
 		}
-		fs = append(fs, Finding{Lint: l.Name, Detail: detail})
+		fs = append(fs, ca.Fault{Rule: l.Name, Detail: detail})
 	}
 	return fs, nil
 }

@@ -225,9 +225,12 @@ func testPins(t *testing.T, w *world) {
 	}
 }
 
-// asking is the part of the story that is about approvals.
+// asking is the part of the story that is about approvals, after a token that is cancelled.
 func (w *world) asking() []func(ctx context.Context) error {
 	return []func(ctx context.Context) error{
+		func(ctx context.Context) error {
+			return w.CancelToken(ctx, "b", ca.TokenCancellation{By: "local", At: epoch}, audit.Event{Time: epoch, Kind: audit.TokenCancelled})
+		},
 		func(ctx context.Context) error {
 			_, err := w.AddRequest(ctx, asks("r1", ""), filed())
 			return err

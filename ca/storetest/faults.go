@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func story(w *world, serials []ca.Serial) []func(ctx context.Context) error {
 		func(ctx context.Context) error {
 			return w.AddToken(ctx, token("b"), audit.Event{Time: epoch, Kind: audit.TokenCreated})
 		},
-	}, append(w.asking(), w.messages()...)...)
+	}, slices.Concat(w.asking(), w.messages(), w.blocking(serials))...)
 }
 
 // messages is the part of the story that is about the outbox.

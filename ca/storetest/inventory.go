@@ -128,8 +128,10 @@ func someFilter(random *rand.Rand, records []ca.Record) (f ca.Filter) {
 	maybe(func() { f.ExpiresFrom = day(random.IntN(40)) })
 	maybe(func() { f.ExpiresBefore = day(random.IntN(40)) })
 	maybe(func() { f.ValidAt = day(random.IntN(40)) })
-	maybe(func() { f.From, f.After = true, random.Uint64N(records[len(records)-1].Index+2) })
-	maybe(func() { f.ByExpiry, f.AfterExpiry = true, pick(random, records).NotAfter })
+	if len(records) > 0 {
+		maybe(func() { f.From, f.After = true, random.Uint64N(records[len(records)-1].Index+2) })
+		maybe(func() { f.ByExpiry, f.AfterExpiry = true, pick(random, records).NotAfter })
+	}
 	maybe(func() { f.Limit = 1 + random.IntN(50) })
 	return f
 }

@@ -54,6 +54,7 @@ func testEvents(t *testing.T, w *world) {
 	is.Token, is.Use = "a", ca.TokenUse{Party: "acme", At: epoch, Serial: in.Serial}
 	record, held, shards := is.Record, w.mustIssue(t, nil), 0
 	must(t, w.Revoke(t.Context(), revocationOf(held, ca.CertificateHold), event(audit.CertificateRevoked, held.Serial)))
+	must(t, w.AddToken(t.Context(), token("cancelled"), audit.Event{Time: epoch, Kind: audit.TokenCreated}))
 	for _, tt := range []struct {
 		name  string
 		again bool // works a second time
@@ -62,6 +63,9 @@ func testEvents(t *testing.T, w *world) {
 		{"AddParty", false, func(ctx context.Context, e audit.Event) error { return w.AddParty(ctx, party("acme"), e) }},
 		{"UpdateParty", true, func(ctx context.Context, e audit.Event) error { return w.UpdateParty(ctx, party("acme"), e) }},
 		{"AddToken", false, func(ctx context.Context, e audit.Event) error { return w.AddToken(ctx, token("a"), e) }},
+		{"CancelToken", false, func(ctx context.Context, e audit.Event) error {
+			return w.CancelToken(ctx, "cancelled", ca.TokenCancellation{By: "local", At: epoch}, e)
+		}},
 		{"Issue", false, func(ctx context.Context, e audit.Event) error { is.Event = e; _, err := w.Issue(ctx, is); return err }},
 		{"CloseIntent", false, func(ctx context.Context, e audit.Event) error { return w.CloseIntent(ctx, closing(other), e) }},
 		{"Revoke", false, func(ctx context.Context, e audit.Event) error {

@@ -36,6 +36,7 @@ type model struct {
 	parties map[string]policy.Party
 	tokens  map[string]ca.Token
 	crls    map[string]uint64
+	blocked map[ca.KeyHash]ca.BlockedKey
 	free    map[ca.Serial]time.Time // when holds ended
 	leaves  uint64
 }
@@ -53,13 +54,15 @@ func testModel(t *testing.T, w *world) {
 	p := &play{world: w, random: rand.New(rand.NewPCG(5, 6)), model: model{ //nolint:gosec // a test that can be repeated
 		intents: map[ca.Serial]ca.Intent{}, closed: map[ca.Serial]ca.Revocation{}, parties: map[string]policy.Party{},
 		tokens: map[string]ca.Token{}, crls: map[string]uint64{}, free: map[ca.Serial]time.Time{},
+		blocked: map[ca.KeyHash]ca.BlockedKey{},
 	}}
 	for range 400 {
 		p.serials = append(p.serials, w.serial())
 	}
 	operations := []func(*play, *testing.T) (got, want error){
 		(*play).reserve, (*play).reserve, (*play).issueOne, (*play).issueOne, (*play).issueOne, (*play).close,
-		(*play).revoke, (*play).revoke, (*play).release, (*play).release, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).collect, (*play).nextNumber,
+		(*play).revoke, (*play).revoke, (*play).release, (*play).release, (*play).addParty, (*play).updateParty, (*play).addToken, (*play).addToken, (*play).cancelToken, (*play).collect, (*play).nextNumber,
+		(*play).changeKey, (*play).unblockKey,
 	}
 	for step := range modelSteps() {
 		at := p.random.IntN(len(operations))
@@ -83,6 +86,10 @@ func sameError(got, want error) bool {
 	if used := (*ca.TokenUsedError)(nil); errors.As(want, &used) {
 		other := (*ca.TokenUsedError)(nil)
 		return errors.As(got, &other) && *other == *used
+	}
+	if cancelled := (*ca.TokenCancelledError)(nil); errors.As(want, &cancelled) {
+		other := (*ca.TokenCancelledError)(nil)
+		return errors.As(got, &other) && *other == *cancelled
 	}
 	if revoked := (*ca.RevokedError)(nil); errors.As(want, &revoked) {
 		other := (*ca.RevokedError)(nil)
@@ -145,8 +152,8 @@ func (p *play) issueOne(t *testing.T) (got, want error) {
 		case want != nil:
 		case !known:
 			want = ca.ErrNotFound
-		case token.Used != nil:
-			want = &ca.TokenUsedError{ID: token.ID, By: *token.Used}
+		default:
+			want = token.Spent()
 		}
 	}
 	record, got := p.Issue(t.Context(), is)
@@ -247,6 +254,20 @@ func (p *play) addToken(t *testing.T) (got, want error) {
 	return p.AddToken(t.Context(), token, audit.Event{Time: epoch, Kind: audit.TokenCreated}), p.logged(want)
 }
 
+func (p *play) cancelToken(t *testing.T) (got, want error) {
+	id := strconv.Itoa(p.random.IntN(60))
+	c := ca.TokenCancellation{By: strconv.Itoa(p.random.Int()), At: epoch}
+	token, known := p.tokens[id]
+	if want = token.Spent(); !known {
+		want = ca.ErrNotFound
+	}
+	if want == nil {
+		token.Cancelled = &c
+		p.tokens[id] = token
+	}
+	return p.CancelToken(t.Context(), id, c, audit.Event{Time: epoch, Kind: audit.TokenCancelled}), p.logged(want)
+}
+
 func (p *play) collect(t *testing.T) (got, want error) {
 	before := epoch.Add(time.Duration(p.random.IntN(30)) * time.Minute)
 	ended := 0
@@ -287,6 +308,7 @@ func (p *play) compareOne(t *testing.T, step int) {
 	if got, err := p.Status(t.Context(), issuer, s); err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("step %d: got status %+v, %v, want %+v", step, got, err, want)
 	}
+	p.compareKey(t, step)
 	id := strconv.Itoa(p.random.IntN(60))
 	token, known := p.tokens[id]
 	got, err := p.Token(t.Context(), id)

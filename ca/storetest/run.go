@@ -15,7 +15,7 @@ type sentence struct {
 
 // Run tests the stores that open returns. Each is to be empty and use [Log]; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) ca.Store) {
-	for _, group := range [][]sentence{issuance, tokens, status, inventory, registry, outbox, changes, auditLog, approvals, random} {
+	for _, group := range [][]sentence{issuance, tokens, status, inventory, registry, keys, outbox, changes, auditLog, approvals, random} {
 		for _, s := range group {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()

@@ -45,6 +45,9 @@ var tokens = []sentence{
 			t.Errorf("got %+v, %v, want it unused", got, err)
 		}
 	}},
+	{"tokens are listed by id, from a cursor on, whatever became of them", testListTokens},
+	{"a token that was cancelled redeems nothing, and is not cancelled twice", testCancelToken},
+	{"one of use and cancellation at once wins, and the other learns of it", testCancelAtOnce},
 	{"tokens that ended are collected, oldest first, and nothing else", testCollect},
 	{"collecting and adding at once loses no token that still counts", testCollectAtOnce},
 	{"one of a hundred that redeem a token gets the certificate, the others learn who", testRedeem},
@@ -93,5 +96,82 @@ func testRedeem(t *testing.T, w *world) {
 	}
 	if intents, err := w.Intents(t.Context()); err != nil || len(intents) != callers-1 {
 		t.Errorf("got %d open intents, %v, want %d", len(intents), err, callers-1)
+	}
+}
+
+func testListTokens(t *testing.T, w *world) {
+	for _, id := range []string{"b", "d", "a", "c"} {
+		must(t, w.AddToken(t.Context(), token(id), audit.Event{Time: epoch, Kind: audit.TokenCreated}))
+	}
+	must(t, w.CancelToken(t.Context(), "c", ca.TokenCancellation{By: "local", At: epoch}, audit.Event{Time: epoch, Kind: audit.TokenCancelled}))
+	w.mustIssue(t, func(is *ca.Issuance) {
+		is.Token, is.Use = "d", ca.TokenUse{Party: "acme", At: epoch, Serial: is.Record.Serial}
+	})
+	for _, tt := range []struct{ after, want string }{
+		{"", "a open, b open, c cancelled, d used, "},
+		{"a", "b open, c cancelled, d used, "},
+		{"bb", "c cancelled, d used, "},
+		{"d", ""},
+	} {
+		got := ""
+		for _, token := range all(t, w.Tokens(t.Context(), tt.after)) {
+			got += token.ID + " " + token.State(epoch) + ", "
+		}
+		if got != tt.want {
+			t.Errorf("after %q: got %q, want %q", tt.after, got, tt.want)
+		}
+	}
+}
+
+func testCancelToken(t *testing.T, w *world) {
+	first := ca.TokenCancellation{By: "spiffe://operator.pay.example/ann", At: epoch}
+	event := audit.Event{Time: epoch, Kind: audit.TokenCancelled}
+	wantError(t, w.CancelToken(t.Context(), "a", first, event), ca.ErrNotFound)
+	must(t, w.AddToken(t.Context(), token("a"), audit.Event{Time: epoch, Kind: audit.TokenCreated}))
+	must(t, w.CancelToken(t.Context(), "a", first, event))
+	before := Dump(t, w.Store, "a")
+	cancelled := (*ca.TokenCancelledError)(nil)
+	for what, err := range map[string]error{
+		"cancelling again": w.CancelToken(t.Context(), "a", ca.TokenCancellation{By: "bob", At: epoch.Add(time.Hour)}, event),
+		"asking for approval": func() error {
+			_, err := w.AddRequest(t.Context(), ca.ApprovalRequest{ID: "r", Token: "a", State: ca.RequestPending}, event)
+			return err
+		}(),
+	} {
+		if !errors.As(err, &cancelled) || cancelled.ID != "a" || cancelled.By != first {
+			t.Errorf("%s: got %v, want *ca.TokenCancelledError naming the first", what, err)
+		}
+	}
+	if after := Dump(t, w.Store, "a"); after != before {
+		t.Errorf("got %s, want %s", after, before)
+	}
+	_, err := w.issue(t.Context(), func(is *ca.Issuance) { is.Token, is.Use = "a", ca.TokenUse{Party: "acme", At: epoch} })
+	if !errors.As(err, &cancelled) {
+		t.Errorf("got %v, want *ca.TokenCancelledError", err)
+	}
+	if records := all(t, w.Certificates(t.Context(), ca.Filter{})); len(records) != 0 {
+		t.Errorf("got %d certificates, want none", len(records))
+	}
+}
+
+func testCancelAtOnce(t *testing.T, w *world) {
+	for i := range 20 {
+		id := fmt.Sprint("t", i)
+		must(t, w.AddToken(t.Context(), token(id), audit.Event{Time: epoch, Kind: audit.TokenCreated}))
+		var issuing, cancelling error
+		_ = together(2, func(i int) error {
+			if i == 0 {
+				_, issuing = w.issue(t.Context(), func(is *ca.Issuance) { is.Token, is.Use = id, ca.TokenUse{Party: "acme", At: epoch} })
+			} else {
+				cancelling = w.CancelToken(t.Context(), id, ca.TokenCancellation{By: "local", At: epoch}, audit.Event{Time: epoch, Kind: audit.TokenCancelled})
+			}
+			return nil
+		})
+		switch {
+		case issuing == nil && errors.As(cancelling, new(*ca.TokenUsedError)):
+		case cancelling == nil && errors.As(issuing, new(*ca.TokenCancelledError)):
+		default:
+			t.Errorf("issuing: %v, cancelling: %v, want one of them to succeed and the other to say so", issuing, cancelling)
+		}
 	}
 }

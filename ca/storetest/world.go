@@ -242,6 +242,10 @@ func Dump(t testing.TB, s ca.Store, tokenIDs ...string) string {
 		pin, err := s.Pin(t.Context(), kind)
 		line("pin", pin, err)
 	}
+	line("blocked keys", all(t, s.BlockedKeys(t.Context(), ca.KeyHash{})), nil)
+	recheck, err := s.Recheck(t.Context())
+	line("re-check", recheck, err)
+	line("findings", all(t, s.Findings(t.Context(), ca.Serial{})), nil)
 	for _, leaf := range leavesOf(t, s) {
 		fmt.Fprintln(&text, "leaf", string(leaf))
 	}

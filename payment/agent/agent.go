@@ -59,8 +59,10 @@ type Config struct {
 	Directory Directory
 	// Feed, if not nil, tells of revocations as they happen. The agent announces how far it has read, reads what others
 	// announce before it acts on their messages, and does nothing for anybody while it has no checkpoint that holds.
-	Feed    *feed.Client
-	Peers   []Peer
+	Feed  *feed.Client
+	Peers []Peer
+	// Access says who may call what, each entry in the place of that for the same role in [DefaultAccess].
+	Access  []policy.Access
 	Timeout time.Duration    // of one call to a peer; 0 for 5 s
 	Now     func() time.Time // nil for time.Now
 	Logger  *slog.Logger     // nil for none
@@ -87,6 +89,7 @@ type Agent struct {
 	identifier *mtls.Identifier
 	certs      *certificates
 	routes     []route
+	endpoints  *policy.Endpoints
 	control    *http.ServeMux
 	calls      *caller
 	inFlight   sync.Map // idempotency key -> struct{}
@@ -113,10 +116,14 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
+	endpoints, err := compileAccess(cfg.Source.Identity().Role, cfg.Access)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, self: cfg.Source.Identity(), control: http.NewServeMux()}
+	a := &Agent{cfg: cfg, self: cfg.Source.Identity(), endpoints: endpoints, control: http.NewServeMux()}
 	a.uri = a.self.String()
 	a.identifier = mtls.NewIdentifier(cfg.Source.Trust(), cfg.Now)
 	a.certs = newCertificates(a)
@@ -125,7 +132,6 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a.jobs = newJobs(a)
 	a.later.flush = a.flushed
-	var err error
 	if a.calls, err = newCaller(a); err != nil {
 		return nil, errors.Join(err, a.db.Close())
 	}

@@ -30,10 +30,9 @@ import (
 // maxBody is how many bytes a request may have: several objects.
 const maxBody = 256 << 10
 
-// A route is one endpoint: a pattern of http.ServeMux, and who may call it.
+// A route is one endpoint: a pattern of http.ServeMux, and what it does.
 type route struct {
 	pattern string
-	roles   []policy.Role
 	handle  func(w http.ResponseWriter, r *http.Request, c *Call) error
 }
 
@@ -142,9 +141,18 @@ func (tx *Tx) operation(c *Call, reply []byte) error {
 	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), operation{c.URI, c.digest, reply}.encode())
 }
 
+// Endpoints lists the endpoints: method and path, as http.ServeMux has them.
+func (a *Agent) Endpoints() []string {
+	patterns := make([]string, len(a.routes))
+	for i, rt := range a.routes {
+		patterns[i] = rt.pattern
+	}
+	return patterns
+}
+
 // Get adds a route that reads. handle returns what is sent as JSON.
-func (a *Agent) Get(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
-	a.routes = append(a.routes, route{"GET " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {
+func (a *Agent) Get(pattern string, handle func(ctx context.Context, c *Call) (any, error)) {
+	a.routes = append(a.routes, route{"GET " + pattern, func(w http.ResponseWriter, r *http.Request, c *Call) error {
 		reply, err := handle(r.Context(), c)
 		if err != nil {
 			return err
@@ -155,8 +163,8 @@ func (a *Agent) Get(pattern string, roles []policy.Role, handle func(ctx context
 
 // Post adds a route that does something. handle must be repeatable; once it has called [Tx.Finish], the same
 // request gets that reply without it.
-func (a *Agent) Post(pattern string, roles []policy.Role, handle func(ctx context.Context, c *Call) (any, error)) {
-	a.routes = append(a.routes, route{"POST " + pattern, roles, func(w http.ResponseWriter, r *http.Request, c *Call) error {
+func (a *Agent) Post(pattern string, handle func(ctx context.Context, c *Call) (any, error)) {
+	a.routes = append(a.routes, route{"POST " + pattern, func(w http.ResponseWriter, r *http.Request, c *Call) error {
 		if err := a.mayAct(r.Context(), pattern); err != nil {
 			return err
 		}
@@ -261,8 +269,8 @@ func (a *Agent) Handler() http.Handler {
 			if !ok {
 				return errors.New("a request without identity")
 			}
-			if !slices.Contains(rt.roles, peer.Identity.Role) {
-				return payment.Refuse(payment.WrongRole, "caller of "+rt.pattern, peer.Identity.String(), "a party with the role "+words(rt.roles))
+			if err := a.endpoints.Authorize(rt.pattern, peer.Identity); err != nil {
+				return payment.Refuse(payment.WrongRole, "caller of "+rt.pattern, peer.Identity.String(), a.callers(rt.pattern))
 			}
 			a.counters.served.Add(1)
 			c := &Call{Peer: peer.Identity, URI: peer.Identity.String(), Request: r, agent: a}
@@ -284,17 +292,22 @@ func (a *Agent) refusal(presented []*x509.Certificate, err error) error {
 	return a.refusalOf(presented, err)
 }
 
+// callers says who may call the endpoint.
+func (a *Agent) callers(pattern string) string {
+	roles := slices.DeleteFunc(policy.Roles(), func(r policy.Role) bool {
+		return a.endpoints.Authorize(pattern, policy.Identity{Role: r}) != nil
+	})
+	if len(roles) == 0 {
+		return "nobody"
+	}
+	return "a party with the role " + words(roles)
+}
+
 // roles lists everybody who may call something.
 func (a *Agent) roles() []policy.Role {
-	var roles []policy.Role
-	for _, rt := range a.routes {
-		for _, role := range rt.roles {
-			if !slices.Contains(roles, role) {
-				roles = append(roles, role)
-			}
-		}
-	}
-	return roles
+	return slices.DeleteFunc(policy.Roles(), func(r policy.Role) bool {
+		return !slices.ContainsFunc(a.routes, func(rt route) bool { return a.endpoints.Authorize(rt.pattern, policy.Identity{Role: r}) == nil })
+	})
 }
 
 func words(roles []policy.Role) string {

@@ -43,7 +43,7 @@ func (f *forger) capture(n *paytest.Node, id string, seq, minor int64, change fu
 // TestACaptureIsOfWhatIsHeld: N1, N15, N19, N23 and N24 at the gateway.
 func TestACaptureIsOfWhatIsHeld(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	var rival *merchant.Merchant
 	second := f.Add(t, "shop2", policy.Merchant, func(a *agent.Agent) (err error) { rival, err = f.NewMerchant(a); return err })
 	second.Start(t)
@@ -101,7 +101,7 @@ func TestThirdsAreExact(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := newForger(t, quick())
+			f := newForger(t, steady())
 			id := f.Buy(t, 2, none)
 			for seq := int64(1); seq <= 3; seq++ {
 				f.capture(f.Shop, id, seq, tt.minor, func(m *payment.Capture) { m.Final = tt.final && seq == 3 }).want(t, http.StatusOK, "")
@@ -125,7 +125,7 @@ func TestThirdsAreExact(t *testing.T) {
 // TestAMerchantDeliversOnlyOnAnApproval: N19 and N14 for results.
 func TestAMerchantDeliversOnlyOnAnApproval(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	other := f.Buy(t, 2, none) // another payment's approval
 	approval := ""
 	for _, r := range recordsOf(t, f.Shop, other) {
@@ -161,7 +161,7 @@ func TestAMerchantDeliversOnlyOnAnApproval(t *testing.T) {
 // TestAnAccountIsForItsHolders: N18 and N21: another consumer's account, more than there is.
 func TestAnAccountIsForItsHolders(t *testing.T) {
 	t.Parallel()
-	opts := quick()
+	opts := steady()
 	opts.Balance = 120_000
 	f := newForger(t, opts)
 	var thief *consumer.Consumer

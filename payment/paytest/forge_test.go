@@ -3,12 +3,13 @@ package paytest_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ type forger struct {
 	t      *testing.T
 	number account.Number
 	expiry string
+
+	mu    sync.Mutex
+	lines map[[2]*paytest.Node]*http.Client // by caller and called; guarded by mu
 }
 
 func newForger(t *testing.T, opts paytest.Options) *forger {
@@ -45,10 +49,7 @@ func newForger(t *testing.T, opts paytest.Options) *forger {
 // sign signs a body in the name of a node.
 func (f *forger) sign(n *paytest.Node, body payment.Body) payment.Object {
 	f.t.Helper()
-	signer, err := n.Agent.Signer()
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	signer := payment.Signer{URI: n.URI, Thumbprint: payment.Thumbprint(n.Cert.Certificate[0]), Key: n.Cert.PrivateKey.(crypto.Signer)}
 	payment.Stamp(body, time.Now(), time.Hour)
 	object, err := payment.Sign(signer, body)
 	if err != nil {
@@ -144,8 +145,8 @@ type outcome struct {
 	err      error // of the connection
 }
 
-// post sends a message with the certificate of a node, or another.
-func (f *forger) post(from, to *paytest.Node, path, key string, body any, certificate ...tls.Certificate) outcome {
+// post sends a message with the certificate of a node.
+func (f *forger) post(from, to *paytest.Node, path, key string, body any) outcome {
 	f.t.Helper()
 	raw, ok := body.([]byte)
 	if !ok {
@@ -154,10 +155,31 @@ func (f *forger) post(from, to *paytest.Node, path, key string, body any, certif
 			f.t.Fatal(err)
 		}
 	}
-	return f.call(http.MethodPost, from, to, path, key, raw, certificate...)
+	return f.call(http.MethodPost, from, to, path, key, raw)
 }
 
-func (f *forger) call(method string, from, to *paytest.Node, path, key string, raw []byte, certificate ...tls.Certificate) outcome {
+// line returns a client that keeps its connections: a handshake is the most that a request costs.
+func (f *forger) line(from, to *paytest.Node) *http.Client {
+	f.t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ends := [2]*paytest.Node{from, to}
+	if f.lines[ends] == nil {
+		if f.lines == nil {
+			f.lines = map[[2]*paytest.Node]*http.Client{}
+		}
+		f.lines[ends] = from.Client(f.t, to)
+	}
+	return f.lines[ends]
+}
+
+// get reads a path with the certificate of a node.
+func (f *forger) get(from, to *paytest.Node, path string) outcome {
+	f.t.Helper()
+	return f.call(http.MethodGet, from, to, path, "", nil)
+}
+
+func (f *forger) call(method string, from, to *paytest.Node, path, key string, raw []byte) outcome {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
 	defer cancel()
@@ -171,16 +193,19 @@ func (f *forger) call(method string, from, to *paytest.Node, path, key string, r
 			req.Header.Set("Idempotency-Key", key)
 		}
 	}
-	client := from.Client(f.t, to, certificate...)
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
+	resp, err := f.line(from, to).Do(req)
 	if err != nil && strings.Contains(err.Error(), "server closed idle connection") { // it waited too long for a busy machine
-		return f.call(method, from, to, path, key, raw, certificate...)
+		return f.call(method, from, to, path, key, raw)
 	}
 	if err != nil {
 		return outcome{err: err}
 	}
 	defer resp.Body.Close()
+	return answerOf(resp)
+}
+
+// answerOf reads an answer.
+func answerOf(resp *http.Response) outcome {
 	o := outcome{status: resp.StatusCode, replayed: resp.Header.Get("Idempotent-Replayed") == "true"}
 	if refused := problem.Read(resp); refused != nil {
 		var p *problem.Problem

@@ -15,6 +15,9 @@ func (o *Options) apply(cfg *agent.Config, node string) {
 	if o.Fail != nil {
 		cfg.Fail = func(point string) { o.Fail(node, point) }
 	}
+	if o.Access != nil {
+		cfg.Access = o.Access(node)
+	}
 	if o.Commit != nil {
 		cfg.BeforeCommit = func() error { return o.Commit(node) }
 	}

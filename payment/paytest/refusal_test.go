@@ -27,7 +27,7 @@ const (
 // TestTheGatewayRefusesARequest: what a merchant may get wrong, or try, when it asks for a payment.
 func TestTheGatewayRefusesARequest(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	for _, tt := range []struct {
 		name   string
 		forge  func(p *purchase, r *payment.Request)
@@ -55,7 +55,7 @@ func TestTheGatewayRefusesARequest(t *testing.T) {
 // TestTheGatewayRefusesADualSignature: what a consumer, or who alters what it signed, may try.
 func TestTheGatewayRefusesADualSignature(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	for _, tt := range []struct {
 		name   string
 		forge  func(p *purchase)
@@ -82,7 +82,7 @@ func TestTheGatewayRefusesADualSignature(t *testing.T) {
 // TestTheGatewayRefusesAnInstruction: N4, N5, N18 and what else is wrong inside the envelope.
 func TestTheGatewayRefusesAnInstruction(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	foreign, err := account.RandomNumber("411111")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestAnInstructionIsSealedToItsGatewayAlone(t *testing.T) {
 // TestAnOfferIsAcceptedInItsNewestRevision: N2, N7 and N10 at the merchant.
 func TestAnOfferIsAcceptedInItsNewestRevision(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	accept := func(p *purchase) outcome {
 		return f.post(f.School, f.Shop, "/orders/"+p.id+"/accept", agent.Key(p.id, "accept", 1), agent.Message{payment.KindDual: string(p.signed)})
 	}
@@ -205,7 +205,7 @@ func TestAnOfferIsAcceptedInItsNewestRevision(t *testing.T) {
 // TestBadOrdersAreRefused: N9 and N20 at the merchant's door.
 func TestBadOrdersAreRefused(t *testing.T) {
 	t.Parallel()
-	f := newForger(t, quick())
+	f := newForger(t, steady())
 	id := payment.NewID(time.Now())
 	good := `{"order":"` + id + `","lines":[{"sku":"PC-1","model":"` + paytest.Goods + `","quantity":2,"unit_price":{"minor":30000,"currency":"CNY"}}],"delivery":{"time":"2030-09-01T08:00:00Z","place":"here"}}`
 	replace := func(old, new string) []byte { return []byte(strings.Replace(good, old, new, 1)) }

@@ -51,6 +51,7 @@ type Options struct {
 	Logs        func(node string) *slog.Logger                              `json:"-"` // a logger for each node, in place of Logger
 	Wire        func(node string, body []byte)                              `json:"-"` // is shown what each node sends and receives, decrypted
 	Commit      func(node string) error                                     `json:"-"` // called before each commit, which an error makes fail
+	Access      func(node string) []policy.Access                           `json:"-"` // as in agent.Config
 	Calling     func(node string, next http.RoundTripper) http.RoundTripper `json:"-"` // stands before the calls of each node
 	NoSync      bool
 }

@@ -76,7 +76,7 @@ func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, 
 	}
 	r := &Running{source: source, listen: c.Listen, changes: changes}
 	cfg := agent.Config{
-		Dir: c.Path(c.Data), Source: source, Status: checker, Feed: changes, Directory: directory, Timeout: time.Duration(c.Timeout), Logger: logger,
+		Dir: c.Path(c.Data), Source: source, Status: checker, Feed: changes, Directory: directory, Access: c.Endpoints, Timeout: time.Duration(c.Timeout), Logger: logger,
 	}
 	for _, p := range c.Peers {
 		id := policy.Identity{Network: source.Identity().Network, Role: p.Role, Party: p.ID}

@@ -47,13 +47,17 @@ type Config struct {
 	Notices func(context.Context) (*notice.Health, error) // nil if nobody is told of certificates that end soon
 	Keys    func() []KeyUse                               // the CA's own keys
 	Suites  func() []SuiteUse                             // what its listeners offer and negotiated
-	Now     func() time.Time
+	// Recheck has the inventory looked at now, on somebody's word, unless that is under way.
+	Recheck func(by string)
+	// RecheckHealth is how the re-checks of the inventory are, and what alarms they raise.
+	RecheckHealth func(context.Context) (RecheckHealth, []status.Alarm, error)
+	Now           func() time.Time
 }
 
 // New returns the handler of the /v1 routes that are the API's own.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Authority == nil || cfg.Store == nil || cfg.Status == nil || cfg.TokenKey == nil || cfg.Root == nil || cfg.Backup == nil || cfg.Identify == nil || cfg.Endpoints == nil || cfg.Found == nil {
-		return nil, errors.New("api: want Authority, Store, Status, TokenKey, Root, Backup, Identify, Endpoints and Found")
+	if cfg.Authority == nil || cfg.Store == nil || cfg.Status == nil || cfg.TokenKey == nil || cfg.Root == nil || cfg.Backup == nil || cfg.Identify == nil || cfg.Endpoints == nil || cfg.Found == nil || cfg.Recheck == nil || cfg.RecheckHealth == nil {
+		return nil, errors.New("api: want Authority, Store, Status, TokenKey, Root, Backup, Identify, Endpoints, Found, Recheck and RecheckHealth")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

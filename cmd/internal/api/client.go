@@ -53,6 +53,18 @@ func (c *Client) CreateToken(ctx context.Context, req TokenRequest) (TokenReply,
 	return out, err
 }
 
+// Tokens yields enrollment tokens, page after page; query takes the parameters of GET /v1/tokens.
+func (c *Client) Tokens(ctx context.Context, query url.Values) iter.Seq2[TokenView, error] {
+	return pages[TokenView](ctx, c, "/v1/tokens", query)
+}
+
+// CancelToken ends a token that nobody used.
+func (c *Client) CancelToken(ctx context.Context, id string) (TokenView, error) {
+	var out TokenView
+	err := c.call(ctx, http.MethodPost, "/v1/tokens/"+url.PathEscape(id)+"/cancel", nil, &out)
+	return out, err
+}
+
 // Certificates yields the inventory, page after page; query takes the
 // parameters of GET /v1/certificates.
 func (c *Client) Certificates(ctx context.Context, query url.Values) iter.Seq2[Certificate, error] {
@@ -125,6 +137,37 @@ func (c *Client) Propose(ctx context.Context, p Proposal) (Waiting, error) {
 	var out Waiting
 	err := c.call(ctx, http.MethodPost, "/v1/requests", p, &out)
 	return out, err
+}
+
+// BlockKey blocks a key; see [KeyRequest].
+func (c *Client) BlockKey(ctx context.Context, req KeyRequest) (ca.BlockedKey, error) {
+	var out ca.BlockedKey
+	err := c.call(ctx, http.MethodPost, "/v1/keys", req, &out)
+	return out, err
+}
+
+// UnblockKey takes a block back.
+func (c *Client) UnblockKey(ctx context.Context, req KeyRequest) (KeyRequest, error) {
+	var out KeyRequest
+	err := c.call(ctx, http.MethodPost, "/v1/keys/unblock", req, &out)
+	return out, err
+}
+
+// BlockedKeys yields the keys that operators have blocked, page after page.
+func (c *Client) BlockedKeys(ctx context.Context) iter.Seq2[ca.BlockedKey, error] {
+	return pages[ca.BlockedKey](ctx, c, "/v1/keys", url.Values{})
+}
+
+// Recheck has the inventory looked at now.
+func (c *Client) Recheck(ctx context.Context) (RecheckHealth, error) {
+	var out RecheckHealth
+	err := c.call(ctx, http.MethodPost, "/v1/rechecks", nil, &out)
+	return out, err
+}
+
+// Findings yields what the re-checks have against certificates, page after page.
+func (c *Client) Findings(ctx context.Context) iter.Seq2[ca.Finding, error] {
+	return pages[ca.Finding](ctx, c, "/v1/findings", url.Values{})
 }
 
 // Health asks how the CA is.

@@ -13,6 +13,7 @@ import (
 // for what it does not know.
 func MapError(err error) *problem.Error {
 	var used *ca.TokenUsedError
+	var cancelled *ca.TokenCancelledError
 	var revoked *ca.RevokedError
 	var free *ca.NotHeldError
 	var outside *audit.RangeError
@@ -22,6 +23,8 @@ func MapError(err error) *problem.Error {
 		return &problem.Error{Status: http.StatusBadRequest, Name: "bad-parameter", Detail: outside.Error(), Err: err}
 	case errors.As(err, &used):
 		return &problem.Error{Status: http.StatusForbidden, Name: "token-used", Detail: used.Error(), Err: err}
+	case errors.As(err, &cancelled):
+		return &problem.Error{Status: http.StatusForbidden, Name: "token-cancelled", Detail: cancelled.Error(), Err: err}
 	case errors.As(err, &revoked):
 		return &problem.Error{Status: http.StatusConflict, Name: "already-revoked", Detail: revoked.Error(), Err: err}
 	case errors.As(err, &free):

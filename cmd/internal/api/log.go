@@ -110,7 +110,8 @@ type Health struct {
 	Network string         `json:"network"`
 	Time    time.Time      `json:"time"`
 	Issuers []IssuerHealth `json:"issuers"`
-	Alarms  []status.Alarm `json:"alarms,omitempty"`  // of the status service: what somebody has to see to
+	Alarms  []status.Alarm `json:"alarms,omitempty"`  // what somebody has to see to
+	Recheck RecheckHealth  `json:"recheck"`           // of the inventory
 	Sinks   []sink.Health  `json:"sinks,omitempty"`   // of the audit log
 	Notices *notice.Health `json:"notices,omitempty"` // about certificates that end soon
 }
@@ -135,11 +136,15 @@ func (a *api) health(w http.ResponseWriter, r *http.Request) error {
 			CRLNumber: is.CRLNumber, CRLUpdated: is.CRLUpdated, CRLShards: is.Shards, Revoked: is.Revoked,
 		})
 	}
+	recheck, alarms, err := a.cfg.RecheckHealth(r.Context())
+	if err != nil {
+		return err
+	}
+	health.Recheck, health.Alarms = recheck, append(health.Alarms, alarms...)
 	if a.cfg.Sinks != nil {
 		health.Sinks = a.cfg.Sinks()
 	}
 	if a.cfg.Notices != nil {
-		var err error
 		if health.Notices, err = a.cfg.Notices(r.Context()); err != nil {
 			return err
 		}

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,7 +8,6 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
-	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/policy"
 )
 
@@ -78,67 +75,4 @@ func (a *api) showParty(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return reply(w, http.StatusOK, party)
-}
-
-// A TokenRequest asks for a one-time enrollment token.
-type TokenRequest struct {
-	Party   string `json:"party"`
-	Profile string `json:"profile,omitempty"` // "" for the default of the party's role
-	Seconds int    `json:"seconds,omitempty"` // how long it may be used, 0 for one hour
-}
-
-// A TokenReply carries the token, which is shown this once.
-type TokenReply struct {
-	ID       string    `json:"id"`
-	Token    string    `json:"token"`
-	Party    string    `json:"party"`
-	Profile  string    `json:"profile"`
-	NotAfter time.Time `json:"not_after"`
-}
-
-// maxTokenLife bounds how long a token may wait to be used.
-const maxTokenLife = 7 * 24 * time.Hour
-
-// createToken: POST /v1/tokens
-func (a *api) createToken(w http.ResponseWriter, r *http.Request) error {
-	var req TokenRequest
-	if err := decode(r, &req); err != nil {
-		return err
-	}
-	party, err := a.cfg.Store.Party(r.Context(), req.Party)
-	if err != nil {
-		return err
-	}
-	life := time.Duration(req.Seconds) * time.Second
-	if life == 0 {
-		life = time.Hour
-	}
-	if life < 0 || life > maxTokenLife {
-		return badParameter("seconds", life.String(), "1 s to "+maxTokenLife.String())
-	}
-	if req.Profile == "" {
-		req.Profile = policy.DefaultProfile(party.Role)
-	}
-	if err := a.cfg.Authority.CheckProfile(party, req.Profile); err != nil {
-		return err
-	}
-	id := enroll.NewTokenID()
-	now := a.cfg.Now().UTC().Truncate(time.Second)
-	stored := ca.Token{ID: id, Party: party.ID, Profile: req.Profile, NotAfter: now.Add(life)}
-	event := a.event(r, audit.TokenCreated)
-	event.Party, event.Role, event.Profile = party.ID, string(party.Role), req.Profile
-	event.Attrs = map[string]string{"token": id}
-	stored.By = event.Actor
-	if err := a.cfg.Store.AddToken(r.Context(), stored, event); err != nil {
-		return err
-	}
-	root := sha256.Sum256(a.cfg.Root.Raw)
-	text, err := enroll.SignToken(enroll.Token{
-		ID: id, Party: party.ID, Role: string(party.Role), Profile: req.Profile, Network: a.cfg.Network, URL: a.cfg.URL,
-		RootFingerprint: hex.EncodeToString(root[:]), DNSNames: party.DNSNames, IssuedAt: now, NotAfter: stored.NotAfter,
-	}, a.cfg.TokenKey)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusCreated, TokenReply{ID: id, Token: text, Party: party.ID, Profile: req.Profile, NotAfter: stored.NotAfter})
 }

@@ -131,20 +131,29 @@ func ownOnly(peer *policy.Peer) string {
 	return peer.Identity.Party
 }
 
-// revokeAll revokes the records one by one.
+// revokeAll revokes the records one by one; with keyCompromise that takes what else has their keys along.
 func (a *api) revokeAll(r *http.Request, records []ca.Record, request ca.RevokeRequest, answer *RevocationReply) error {
+	done := map[ca.Serial]bool{}
 	for _, record := range records {
+		if done[record.Serial] {
+			continue // as one of the same key, a moment ago
+		}
 		request.Serial = record.Serial
-		revocation, err := a.cfg.Authority.Revoke(r.Context(), request)
+		revoked, err := a.cfg.Authority.RevokeAll(r.Context(), request)
+		for _, rev := range revoked {
+			done[rev.Serial] = true
+			answer.CRLs[rev.Issuer] = 0
+		}
+		answer.Revoked = append(answer.Revoked, revoked...)
 		var already *ca.RevokedError
 		if errors.As(err, &already) && len(records) > 1 {
-			revocation, err = already.Revocation, nil // as one of the same key, a moment ago
+			answer.Revoked = append(answer.Revoked, already.Revocation) // by somebody else, a moment ago
+			answer.CRLs[record.Issuer] = 0
+			continue
 		}
 		if err != nil {
 			return err
 		}
-		answer.Revoked = append(answer.Revoked, revocation)
-		answer.CRLs[record.Issuer] = 0
 	}
 	return nil
 }

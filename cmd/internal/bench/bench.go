@@ -71,6 +71,7 @@ type benchmark struct {
 
 // benchmarks are the cases in the order in which they run.
 var benchmarks = []benchmark{
+	{"decide", "what the gate asks before it signs: policy and lints", decision},
 	{"issue", "one certificate through the gate: policy, lint, audit, durable, 16 at a time; the floor reads and verifies the CSR and signs the certificate; step-ca is its library with its bbolt store: token, signature, two commits", issuance},
 	{"enroll", "payca enroll over HTTPS on loopback with a one-time token, key generation and files included", enrollment},
 	{"ocsp", "the OCSP responder over HTTP, beside a bare net/http handler that writes as much", responder},

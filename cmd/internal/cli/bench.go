@@ -19,7 +19,7 @@ func newBenchCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [CASE...]",
 		Short: "Measure this payca on this machine",
-		Long: `Measure issuance, enrollment, OCSP, handshakes and, with --certificates, a large
+		Long: `Measure decisions, issuance, enrollment, OCSP, handshakes and, with --certificates, a large
 store, each beside what it costs at least, in the same run. With --check, exit status 1
 if a figure misses its limit. Payments are measured by a Go benchmark; see docs/performance.md.
 

@@ -11,7 +11,7 @@ import (
 
 func newCertCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "cert", Short: "Look up what was issued"}
-	cmd.AddCommand(newCertListCommand(a), newCertShowCommand(a))
+	cmd.AddCommand(newCertListCommand(a), newCertShowCommand(a), newCertFindingsCommand(a), newCertRecheckCommand(a))
 	return cmd
 }
 

@@ -124,13 +124,20 @@ func parseDays(text string) (time.Duration, error) {
 
 // keyHash is the SHA-256 of the public key in a PEM file.
 func keyHash(file string) (string, error) {
+	spki, err := publicKeyIn(file)
+	sum := sha256.Sum256(spki)
+	return hex.EncodeToString(sum[:]), err
+}
+
+// publicKeyIn is the public key (SubjectPublicKeyInfo, DER) of the certificate, request or key in a PEM file.
+func publicKeyIn(file string) ([]byte, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil {
-		return "", usageErrorf("--key: %s holds no PEM, want a certificate, a request or a public key", file)
+		return nil, usageErrorf("--key: %s holds no PEM, want a certificate, a request or a public key", file)
 	}
 	var spki []byte
 	switch block.Type {
@@ -148,13 +155,12 @@ func keyHash(file string) (string, error) {
 		spki = block.Bytes
 		_, err = x509.ParsePKIXPublicKey(spki)
 	default:
-		return "", usageErrorf("--key: %s holds a %s, want a certificate, a request or a public key", file, block.Type)
+		return nil, usageErrorf("--key: %s holds a %s, want a certificate, a request or a public key", file, block.Type)
 	}
 	if err != nil {
-		return "", usageErrorf("--key: %s: %w", file, err)
+		return nil, usageErrorf("--key: %s: %w", file, err)
 	}
-	sum := sha256.Sum256(spki)
-	return hex.EncodeToString(sum[:]), nil
+	return spki, nil
 }
 
 // maxPage is how many certificates the API gives at once.

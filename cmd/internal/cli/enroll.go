@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +18,9 @@ import (
 
 type enrollOptions struct {
 	out, approval string
+	key, csr      string
 	force, wait   bool
+	exports       exportFlags
 }
 
 func newEnrollCommand(a *app) *cobra.Command {
@@ -44,6 +49,9 @@ gets the certificate once it is approved.
 	cmd.Flags().StringVar(&o.out, "out", "", "directory of the identity (default: PARTY in --dir)")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until approvers have decided")
 	cmd.Flags().StringVar(&o.approval, "approval", "", "`file` with the approval that the party's bank signed")
+	cmd.Flags().StringVar(&o.key, "key-file", "", "`file` with the private key to certify, PEM; it is copied into the directory (default: a new key)")
+	cmd.Flags().StringVar(&o.csr, "csr", "", "`file` with a request on the key in --key-file, PEM (default: a new request)")
+	o.exports.add(cmd.Flags())
 	cmd.Flags().BoolVar(&o.force, "force", false, "enroll again although the identity is current; the key it has is kept aside")
 	return cmd
 }
@@ -78,12 +86,19 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 			return err
 		}
 	}
-	outcome, err := enroll.Enroll(cmd.Context(), enroll.EnrollConfig{
+	conf := enroll.EnrollConfig{
 		Token: text, Dir: dir, Force: o.force, Wait: o.wait, Approval: strings.TrimSpace(string(approval)),
 		Notify: func(p enroll.Pending) {
 			a.storyf("Request %s waits for %s, until %s", p.ID, p.Wants, p.NotAfter.Format(timeLayout))
 		},
-	})
+	}
+	if conf.Key, conf.CSR, err = o.ownKey(); err != nil {
+		return err
+	}
+	outcome, err := enroll.Enroll(cmd.Context(), conf)
+	if e, ok := errors.AsType[*enroll.TokenError](err); ok && e.Rule == "token-binding" {
+		return fail(ExitUsage, err, "name the key and request that the token was made for: --key-file, --csr")
+	}
 	if e, ok := errors.AsType[*exitError](explain(err)); ok {
 		e.hint = strings.ReplaceAll(e.hint, "PARTY", token.Party)
 		return e
@@ -94,10 +109,62 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	if outcome.Action == enroll.Waiting {
 		return a.showWaiting(outcome)
 	}
+	if err := o.exports.write(a, dir); err != nil {
+		return err
+	}
+	outcome.Files = append(outcome.Files, o.exports.paths()...)
 	if outcome.Action == enroll.Enrolled {
 		a.storyf("Trusting %s   root sha256:%s, from the token", token.Network, abbreviate(token.RootFingerprint))
 	}
 	return a.showOutcome(outcome)
+}
+
+// ownKey is the key and the request that the flags name, nil for none.
+func (o *enrollOptions) ownKey() (key crypto.Signer, csr []byte, err error) {
+	if o.csr != "" && o.key == "" {
+		return nil, nil, usageErrorf("--csr without --key-file, want the key that the request is on")
+	}
+	if o.key != "" {
+		if key, err = readPrivateKey(o.key); err != nil {
+			return nil, nil, err
+		}
+	}
+	if o.csr != "" {
+		csr, err = readRequest(o.csr)
+	}
+	return key, csr, err
+}
+
+// readPrivateKey reads a private key in PEM: PKCS#8, SEC 1 or PKCS#1.
+func readPrivateKey(file string) (crypto.Signer, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for rest := raw; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return nil, usageErrorf("--key-file: %s holds no private key in PEM that is not encrypted", file)
+		}
+		var key any
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			key, err = x509.ParseECPrivateKey(block.Bytes)
+		case "RSA PRIVATE KEY":
+			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		default:
+			continue // openssl writes EC PARAMETERS before the key
+		}
+		if err != nil {
+			return nil, usageErrorf("--key-file: %s: %w", file, err)
+		}
+		if signer, ok := key.(crypto.Signer); ok {
+			return signer, nil
+		}
+		return nil, usageErrorf("--key-file: %s holds a key of type %T, want one that signs", file, key)
+	}
 }
 
 // showWaiting says what an enrollment waits for.
@@ -127,38 +194,6 @@ func outcomeView(o enroll.Outcome) map[string]any {
 		"action": o.Action, "party": o.Identity.Party, "role": o.Identity.Role, "network": o.Identity.Network,
 		"serial": o.Serial, "not_after": o.NotAfter, "renew_after": o.RenewAfter, "files": o.Files,
 	}
-}
-
-func newRenewCommand(a *app) *cobra.Command {
-	var force bool
-	cmd := &cobra.Command{
-		Use:   "renew [PARTY|DIR ...]",
-		Short: "Renew what is due",
-		Long: `Renew the certificates that are past two thirds of their life, over mutual TLS with
-the certificate that is being renewed.
-
-  PARTY  an identity in --dir; without it every identity there
-  DIR    the directory of an identity`,
-		Example: "  payca renew shop1",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			dirs, err := a.identities(args)
-			if err != nil {
-				return err
-			}
-			var errs []error
-			for _, dir := range dirs {
-				outcome, err := enroll.Renew(cmd.Context(), dir, force)
-				if err != nil {
-					errs = append(errs, fmt.Errorf("renewing %s: %w", dir, err))
-					continue
-				}
-				errs = append(errs, a.showOutcome(outcome))
-			}
-			return explain(errors.Join(errs...))
-		},
-	}
-	cmd.Flags().BoolVar(&force, "force", false, "renew although it is not due")
-	return cmd
 }
 
 // identities finds the identity directories that args name, or all in --dir.

@@ -15,9 +15,10 @@ import (
 var elsewhere = map[string]string{
 	"payca init": "network.txtar", "payca serve": "network.txtar", "payca enroll": "network.txtar", "payca renew": "network.txtar",
 	"payca revoke": "network.txtar", "payca hold": "network.txtar", "payca release": "network.txtar",
-	"payca export status": "network.txtar", "payca ceremony crl": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
+	"payca export status": "network.txtar", "payca export pkcs12": "client.txtar", "payca export truststore": "client.txtar", "payca export pem": "client.txtar", "payca ceremony crl": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
 	"payca party add": "network.txtar", "payca party list": "network.txtar", "payca party show": "network.txtar",
-	"payca token create": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar", "payca report expiring": "network.txtar", "payca report pci": "network.txtar",
+	"payca token create": "network.txtar", "payca token list": "network.txtar", "payca token cancel": "network.txtar", "payca cert list": "network.txtar", "payca cert show": "network.txtar", "payca cert findings": "keys.txtar", "payca cert recheck": "keys.txtar",
+	"payca key block": "keys.txtar", "payca key unblock": "keys.txtar", "payca key list": "keys.txtar", "payca report expiring": "network.txtar", "payca report pci": "network.txtar",
 	"payca audit list": "network.txtar", "payca audit verify": "audit.txtar", "payca audit export": "audit.txtar",
 	"payca audit prove": "audit.txtar", "payca audit verify-proof": "audit.txtar", "payca audit witness": "audit.txtar", "payca demo": "demo.txtar",
 

@@ -18,12 +18,21 @@ import (
 
 	"github.com/payca/payca/cmd/internal/network"
 	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/keystore"
 	"github.com/payca/payca/ocsp"
 )
 
 func newExportCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "export", Short: "Export what the CA publishes"}
-	cmd.AddCommand(newExportStatusCommand(a))
+	cmd := &cobra.Command{Use: "export", Short: "Export an identity for browsers, Java and proxies, or what the CA publishes"}
+	cmd.AddCommand(
+		newIdentityExportCommand(a, keystore.PKCS12, "Write key and chain in one encrypted file, for browsers and Java", `Write key, certificate, issuer and root into one PKCS#12 file, encrypted, as browsers,
+Windows, macOS and Java import or open it.`, "  payca export pkcs12 shop1 --to shop1.p12"),
+		newIdentityExportCommand(a, keystore.TrustStore, "Write the root in a trust store, for Java", `Write the root of the network into a PKCS#12 file as Java takes it for a trust store: with
+it a Java program believes every party of the network.`, "  payca export truststore shop1 --to trust.p12"),
+		newIdentityExportCommand(a, keystore.PEM, "Write certificate, issuer and key in one PEM file, for proxies", `Write certificate, issuer and key into one PEM file, not encrypted, as HAProxy wants it. nginx, Envoy
+and Apache read the files of the identity directory: cert.pem, key.pem and ca.pem.`, "  payca export pem shop1 --to shop1.pem"),
+		newExportStatusCommand(a),
+	)
 	return cmd
 }
 

@@ -89,7 +89,7 @@ func (e byLine) Unwrap() error { return e.Problem }
 // hintFor says what to do about a refusal.
 func hintFor(p *problem.Problem) string {
 	switch p.Name() {
-	case "token-used", "token-time", "token-key", "token-signature":
+	case "token-used", "token-cancelled", "token-time", "token-key", "token-signature":
 		return "ask for a new one: payca token create PARTY"
 	case "several-certificates":
 		return "change them all: --all"

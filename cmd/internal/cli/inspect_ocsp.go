@@ -129,6 +129,8 @@ func inspectToken(text string) (*object, error) {
 	o.add("url", t.URL)
 	o.add("root_sha256", t.RootFingerprint)
 	o.add("names", t.DNSNames)
+	o.add("request_hash", t.RequestHash)
+	o.add("key_hash", t.KeyHash)
 	o.add("issued_at", stamp(t.IssuedAt))
 	o.add("not_after", stamp(t.NotAfter))
 	return o, nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -98,7 +99,7 @@ Exit codes: 0 done or nothing to do, 1 failure, 2 usage, 3 due for renewal or wa
 		newInitCommand(a), newServeCommand(a), newDemoCommand(a),
 		newEnrollCommand(a), newRenewCommand(a), newRevokeCommand(a), newHoldCommand(a), newReleaseCommand(a),
 		newStatusCommand(a), newVerifyCommand(a),
-		newPartyCommand(a), newTokenCommand(a), newRequestCommand(a), newCertCommand(a), newReportCommand(a), newAuditCommand(a), newPolicyCommand(a),
+		newPartyCommand(a), newTokenCommand(a), newRequestCommand(a), newCertCommand(a), newKeyCommand(a), newReportCommand(a), newAuditCommand(a), newPolicyCommand(a),
 		newExportCommand(a), newCeremonyCommand(a), newBackupCommand(a), newRestoreCommand(a), newRecoverCommand(a), newBenchCommand(a),
 		newAgentCommand(a), newPayCommand(a), newSellCommand(a), newTraceCommand(a),
 		a.inspectCommand(), a.configCommand(), a.versionCommand(),
@@ -164,6 +165,9 @@ func unknownCommand(c *cobra.Command, name string) error {
 
 // usageHint points at the help of the command that was called, unless err has a hint.
 func (a *app) usageHint(err error) error {
+	if e, ok := errors.AsType[*exitError](err); ok && e.hint != "" {
+		return err
+	}
 	if a.command == "" {
 		a.command = "payca"
 	}

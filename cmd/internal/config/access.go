@@ -17,12 +17,14 @@ func Endpoints() []policy.Endpoint { return slices.Concat(server.Endpoints(), ap
 // everything, every other party its own, banks approve, and anyone enrolls.
 func DefaultAccess() []policy.Access {
 	read := []string{
-		"GET /v1/parties", "GET /v1/parties/{id}", "GET /v1/requests", "GET /v1/requests/{id}",
+		"GET /v1/parties", "GET /v1/parties/{id}", "GET /v1/tokens", "GET /v1/requests", "GET /v1/requests/{id}",
 		"GET /v1/audit/head", "GET /v1/audit/leaves", "GET /v1/audit/hashes", "GET /v1/audit/proof/{index}", "GET /v1/audit/consistency",
 		"GET /v1/policy/profiles", "POST /v1/policy/explain", "GET /v1/crls", "GET /v1/crypto", "GET /v1/health",
+		"GET /v1/keys", "GET /v1/findings",
 	}
 	write := []string{
-		"POST /v1/parties", "POST /v1/parties/{id}/state", "POST /v1/tokens", "POST /v1/releases", "POST /v1/requests", "POST /v1/requests/{id}/votes", "GET /v1/backup",
+		"POST /v1/parties", "POST /v1/parties/{id}/state", "POST /v1/tokens", "POST /v1/tokens/{id}/cancel", "POST /v1/releases", "POST /v1/requests", "POST /v1/requests/{id}/votes", "GET /v1/backup",
+		"POST /v1/keys", "POST /v1/keys/unblock", "POST /v1/rechecks",
 	}
 	bank := []string{"GET /v1/requests", "GET /v1/requests/{id}", "POST /v1/requests/{id}/votes"}
 	return []policy.Access{

@@ -26,6 +26,8 @@ type Agent struct {
 	Listen string `yaml:"listen,omitempty"`
 	// Peers are the agents that it calls, or that others name.
 	Peers []AgentPeer `yaml:"peers"`
+	// Endpoints is who may call what, each entry in the place of the built-in one for the same role.
+	Endpoints []policy.Access `yaml:"endpoints,omitempty"`
 	// StatusAge is how long it believes that a certificate is not revoked before it asks again; 0s asks at every use.
 	StatusAge policy.Duration `yaml:"status_age"`
 	// Timeout is how long another agent may take to answer.

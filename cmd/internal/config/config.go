@@ -42,6 +42,8 @@ type Config struct {
 	Audit Audit `yaml:"audit"`
 	// Notices are messages about certificates that end soon and have no successor.
 	Notices Notices `yaml:"notices"`
+	// Recheck is the nightly walk over the inventory.
+	Recheck Recheck `yaml:"recheck"`
 	// Log is the shape of the log on standard error.
 	Log Log `yaml:"log"`
 }
@@ -64,6 +66,16 @@ type Store struct {
 type Keys struct {
 	// PassphraseFile is the path of the file that holds the passphrase of the key files, relative to payca's directory. Keep it readable by the CA alone.
 	PassphraseFile string `yaml:"passphrase_file"`
+	// WeakLists are the paths of lists of weak public keys that nobody may have certified, relative to payca's directory: one fingerprint a line, as in Debian's openssl-blacklist.
+	WeakLists []string `yaml:"weak_lists"`
+}
+
+// Recheck is the nightly walk over the inventory, which looks at every certificate with the rules of today.
+type Recheck struct {
+	// At is the time of day at which it begins, in UTC.
+	At string `yaml:"at"`
+	// Load is how many percent of one processor it may take.
+	Load int `yaml:"load"`
 }
 
 // OCSP is the shape of OCSP answers.
@@ -157,7 +169,7 @@ func Default(network string) Config {
 		ServerNames: []string{"localhost"},
 		Addresses:   []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})},
 		Store:       Store{Bolt: "ca/store.db"},
-		Keys:        Keys{PassphraseFile: "ca/passphrase"},
+		Keys:        Keys{PassphraseFile: "ca/passphrase", WeakLists: []string{}},
 		Profiles:    []policy.ProfileConfig{},
 		Rules:       []policy.RuleConfig{},
 		Approvals:   policy.Approvals{Approvers: []string{}},
@@ -169,6 +181,7 @@ func Default(network string) Config {
 			Expiring: []policy.Duration{policy.Duration(7 * 24 * time.Hour), policy.Duration(24 * time.Hour)},
 			Mail:     Mail{Security: "starttls", To: []string{}},
 		},
-		Log: Log{Level: "info", Format: "text"},
+		Recheck: Recheck{At: "02:30", Load: 20},
+		Log:     Log{Level: "info", Format: "text"},
 	}
 }

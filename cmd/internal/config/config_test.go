@@ -118,7 +118,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"a misspelt key", "network: a.example\nlisten:\n  htps: :1\n", `payca.yaml:3: unknown key "listen.htps", want "listen.https"`},
 		{"a key with dashes", "status-url: x\n", `payca.yaml:1: unknown key "status-url", want "status_url"`},
 		{"a key that is like nothing", "log: {wxyz: 1}", `payca.yaml:1: unknown key "log.wxyz", want one of format, level`},
-		{"all unknown keys at once", "x: 1\nlogs: {}\n", "payca.yaml:1: unknown key \"x\", want one of addresses, approvals, audit, crl, endpoints, keys, listen, log, network, notices, ocsp, profiles, rules, server_names, status_url, store\n" +
+		{"all unknown keys at once", "x: 1\nlogs: {}\n", "payca.yaml:1: unknown key \"x\", want one of addresses, approvals, audit, crl, endpoints, keys, listen, log, network, notices, ocsp, profiles, recheck, rules, server_names, status_url, store\n" +
 			`payca.yaml:2: unknown key "logs", want "log"`},
 		{"a key given twice", "network: a.example\nnetwork: b.example\n", `payca.yaml:2: mapping key "network" already defined at [1:1]`},
 		{"a value for a mapping", "listen: :80\n", `payca.yaml:1: listen: :80, want a mapping`},

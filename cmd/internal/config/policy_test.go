@@ -36,7 +36,7 @@ const shopProfile = `profiles:
 
 func TestAProfileWithEveryKey(t *testing.T) {
 	t.Parallel()
-	c, err := config.Load(write(t, "network: a.example\nrules: [{name: local, require: 'request.protocol != \"x\"'}]\n"+shopProfile))
+	c, err := config.Load(write(t, "network: a.example\napprovals: {approvers: [a, b, c]}\nrules: [{name: local, require: 'request.protocol != \"x\"'}]\n"+shopProfile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,11 @@ func (c *Config) Validate() error {
 	}
 	check("store.bolt", checkPath(c.Store.Bolt))
 	check("keys.passphrase_file", checkPath(c.Keys.PassphraseFile))
+	for i, path := range c.Keys.WeakLists {
+		check(fmt.Sprintf("keys.weak_lists[%d]", i), checkPath(path))
+	}
+	check("recheck.at", checkTimeOfDay(c.Recheck.At))
+	check("recheck.load", checkLoad(c.Recheck.Load))
 	profiles, err := c.CompileProfiles()
 	if err != nil {
 		errs = append(errs, listOf(err)...)
@@ -51,6 +56,18 @@ func (c *Config) Validate() error {
 	if _, err := c.CompileEndpoints(); err != nil {
 		errs = append(errs, listOf(err)...)
 	}
+	c.checkStatus(check)
+	checkNotices(check, c.Notices)
+	for i, s := range c.Audit.Sinks {
+		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
+	}
+	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
+	check("log.format", checkWord(c.Log.Format, "text", "json"))
+	return errors.Join(errs...)
+}
+
+// checkStatus checks what the CA says about its certificates.
+func (c *Config) checkStatus(check func(path string, err error)) {
 	check("ocsp.validity", checkRange(c.OCSP.Validity, 10*time.Minute, 10*24*time.Hour))
 	check("ocsp.max_age", checkRange(c.OCSP.MaxAge, 0, time.Duration(c.OCSP.Validity)/2))
 	check("ocsp.responder_id", checkWord(c.OCSP.ResponderID, "key", "name"))
@@ -64,13 +81,6 @@ func (c *Config) Validate() error {
 	}
 	check("crl.shard_budget", checkNumber(c.CRL.ShardBudget, 1<<10, 64<<20))
 	check("crl.root_alarm", checkRange(c.CRL.RootAlarm, 24*time.Hour, 365*24*time.Hour))
-	checkNotices(check, c.Notices)
-	for i, s := range c.Audit.Sinks {
-		check(fmt.Sprintf("audit.sinks[%d]", i), checkSink(s, c.Audit.Sinks[:i]))
-	}
-	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
-	check("log.format", checkWord(c.Log.Format, "text", "json"))
-	return errors.Join(errs...)
 }
 
 func checkListen(addr string) error {

@@ -28,7 +28,7 @@ import (
 func approving(c *config.Config) {
 	rule := &policy.ApprovalConfig{K: 1, Of: 2, By: policy.ByOperators}
 	c.Profiles = []policy.ProfileConfig{{Name: "gateway", Role: policy.Gateway, Use: "tls", Validity: policy.Duration(30 * 24 * time.Hour), Approval: rule}}
-	c.Approvals.Issuers = rule
+	c.Approvals.Issuers, c.Approvals.Approvers = rule, []string{network.Operator, "op2"}
 }
 
 // vote approves a request as the identity in dir.

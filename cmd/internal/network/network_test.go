@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,6 +37,8 @@ type running struct {
 	status   string
 	operator *api.Client
 	network  *network.Network
+	cfg      network.Config
+	stop     func() // ends it, once
 }
 
 // configure makes a configuration on free ports.
@@ -78,28 +81,54 @@ func startWith(t testing.TB, cfg network.Config, sinks ...config.Sink) *running 
 // startConfigured is startWith another configuration.
 func startConfigured(t testing.TB, cfg network.Config, change func(*config.Config)) *running {
 	t.Helper()
-	dir := t.TempDir()
-	conf := configure(t)
-	change(&conf)
-	_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
-	must(t, err)
-	cfg.Dir = dir
+	const tries = 5 // a port that was free may be taken meanwhile
+	for try := 1; ; try++ {
+		dir := t.TempDir()
+		conf := configure(t)
+		change(&conf)
+		_, err := network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
+		must(t, err)
+		cfg.Dir = dir
+		r, err := open(t, cfg)
+		if errors.Is(err, syscall.EADDRINUSE) && try < tries {
+			continue
+		}
+		must(t, err)
+		return r
+	}
+}
+
+// open serves the network that is in a directory until the test ends, or stop is called.
+func open(t testing.TB, cfg network.Config) (*running, error) {
+	t.Helper()
 	n, err := network.Open(t.Context(), cfg)
 	must(t, err)
 	listeners, err := n.Listen()
-	must(t, err)
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Serve(ctx, listeners) }()
-	client := operator(t, dir)
-	t.Cleanup(func() {
+	client := operator(t, cfg.Dir)
+	stop := sync.OnceFunc(func() {
 		client.HTTP.CloseIdleConnections() // for an open one of HTTP/2 the server waits a second
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serving: %v", err)
 		}
 	})
-	return &running{dir: dir, url: n.URL(), status: n.StatusURL(), operator: client, network: n}
+	t.Cleanup(stop)
+	return &running{dir: cfg.Dir, url: n.URL(), status: n.StatusURL(), operator: client, network: n, cfg: cfg, stop: stop}, nil
+}
+
+// restart ends the server and starts another one on the same directory.
+func (r *running) restart(t testing.TB) *running {
+	t.Helper()
+	r.stop()
+	again, err := open(t, r.cfg)
+	must(t, err)
+	return again
 }
 
 func operator(t testing.TB, dir string) *api.Client {
@@ -225,7 +254,9 @@ var routes = []struct{ method, path, body string }{
 	{"GET", "/v1/parties", ""},
 	{"POST", "/v1/parties", "{}"},
 	{"GET", "/v1/parties/shop1", ""},
+	{"GET", "/v1/tokens", ""},
 	{"POST", "/v1/tokens", "{}"},
+	{"POST", "/v1/tokens/none/cancel", ""},
 	{"GET", "/v1/certificates", ""},
 	{"GET", "/v1/certificates/01", ""},
 	{"POST", "/v1/revocations", "{}"},

@@ -91,15 +91,19 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err != nil {
 		return nil, err
 	}
-	linter, err := lint.New()
-	if err != nil {
-		return nil, err
-	}
 	profiles, err := cfg.config.CompileProfiles()
 	if err != nil {
 		return nil, err
 	}
+	linter, err := lint.New(lint.Config{Network: cfg.config.Network, StatusURL: cfg.config.StatusURL, Issuers: keys.issuers, Profiles: profiles})
+	if err != nil {
+		return nil, err
+	}
 	endpoints, err := cfg.config.CompileEndpoints()
+	if err != nil {
+		return nil, err
+	}
+	weak, err := weakKeys(cfg.dir, cfg.config.Keys.WeakLists)
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +125,20 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
 			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles, Approvals: cfg.config.Approvals,
-			Store: store, Linter: linter, StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
+			Store: store, Linter: linter, WeakKeys: weak, OwnKeys: ownKeys(keys, statusKey), StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
 		})
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return c, nil
+}
+
+// ownKeys are the keys of the CA that sign no certificates.
+func ownKeys(k *keys, status crypto.Signer) map[string]crypto.PublicKey {
+	return map[string]crypto.PublicKey{
+		"the audit log": k.log.Public(), "enrollment tokens": k.token.Public(), "the status feed": status.Public(),
+	}
 }
 
 // shards is over how many parts of its CRL each issuing CA spreads new certificates.

@@ -53,6 +53,7 @@ type Network struct {
 	notices     *notice.Notifier // nil if nobody is to be told
 	backups     backups
 	suites      api.Suites // of the https listener
+	recheck     *rechecker
 }
 
 // Open loads the network in cfg.Dir, closes what a crash left open, signs
@@ -81,6 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 		return nil, err
 	}
 	n := &Network{core: c, now: cfg.Now, logger: cfg.Logger, dir: cfg.Dir}
+	n.recheck = newRechecker(n)
 	if err = n.openSinks(cfg.Dir); err == nil {
 		err = n.openNotices(cfg.Dir)
 	}
@@ -173,6 +175,7 @@ func (n *Network) routes() (http.Handler, error) {
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
 		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Notices: n.noticeHealth,
+		Recheck: n.recheck.ask, RecheckHealth: n.recheck.health,
 		Endpoints: n.endpoints, Found: n.found, Many: n.config.Approvals.ManyOrDefault(), Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
 	})
 	if err != nil {
@@ -234,6 +237,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 		group.Go(func() error { return n.notices.Run(ctx) })
 	}
 	group.Go(func() error { return n.collect(ctx) })
+	group.Go(func() error { return n.recheck.run(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -35,13 +35,12 @@ func New(cfg Config) (*Bank, error) {
 		return nil, fmt.Errorf("new acquiring bank: the certificate is of a %s", cfg.Agent.Self().Role)
 	}
 	b := &Bank{Agent: cfg.Agent, cfg: cfg}
-	gateways, merchants := payment.GatewayRoles(), []policy.Role{policy.Merchant}
-	b.Post("/authorizations", gateways, b.authorize)
-	b.Get("/inquiries/{id}", gateways, b.inquire)
-	b.Post("/transfers", gateways, b.transfer)
-	b.Post("/voids", gateways, b.void)
-	b.Post("/merchants", merchants, b.onboard)
-	b.Get("/balance", merchants, b.balance)
+	b.Post("/authorizations", b.authorize)
+	b.Get("/inquiries/{id}", b.inquire)
+	b.Post("/transfers", b.transfer)
+	b.Post("/voids", b.void)
+	b.Post("/merchants", b.onboard)
+	b.Get("/balance", b.balance)
 	agent.Control(b.Agent, "/invite", b.Invite)
 	return b, nil
 }
@@ -270,6 +269,9 @@ func (b *Bank) transfer(ctx context.Context, c *agent.Call) (any, error) {
 	p, err := b.payment(x.ID, gateway.String())
 	if err != nil {
 		return nil, err
+	}
+	if c.URI != p.Gateway { // who got hold of another's order must not have the reply to it
+		return nil, agent.ErrNotFound
 	}
 	if x.Ref != p.AuthRes {
 		return nil, payment.Refuse(payment.ApprovalMismatch, "transfer.ref", x.Ref, p.AuthRes+", the approval of this payment")

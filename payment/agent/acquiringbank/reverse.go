@@ -51,7 +51,7 @@ func (b *Bank) void(ctx context.Context, c *agent.Call) (any, error) {
 		return nil, err
 	}
 	var v payment.Void
-	_, gateway, err := c.Open(ctx, msg, payment.KindVoid, &v)
+	object, gateway, err := c.Open(ctx, msg, payment.KindVoid, &v)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,11 @@ func (b *Bank) void(ctx context.Context, c *agent.Call) (any, error) {
 		return nil, unavailable(err)
 	}
 	var voided payment.Voided
-	if _, _, err := c.Open(ctx, reply, payment.KindVoided, &voided); err != nil {
+	_, bank, err := c.Open(ctx, reply, payment.KindVoided, &voided)
+	if err == nil && (bank.String() != issuer || voided.Ref != object.Digest()) {
+		err = payment.Refuse(payment.ApprovalMismatch, "voided.ref", voided.Ref+" by "+bank.String(), object.Digest()+" by "+issuer)
+	}
+	if err != nil {
 		return nil, agent.Unusable(err, issuer)
 	}
 	return reply, b.Write(ctx, func(tx *agent.Tx) error { return errors.Join(tx.Keep(&c.Exchange), tx.Finish(c, reply)) })

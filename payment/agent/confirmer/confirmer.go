@@ -33,9 +33,9 @@ func New(cfg Config) (*Confirmer, error) {
 		return nil, fmt.Errorf("new confirmer: the certificate is of a %s", cfg.Agent.Self().Role)
 	}
 	k := &Confirmer{Agent: cfg.Agent}
-	k.Post("/confirmations", payment.GatewayRoles(), k.expect)
-	k.Get("/confirmations", []policy.Role{policy.Consumer}, k.list)
-	k.Post("/confirmations/{id}/answer", []policy.Role{policy.Consumer, policy.Terminal}, k.answer)
+	k.Post("/confirmations", k.expect)
+	k.Get("/confirmations", k.list)
+	k.Post("/confirmations/{id}/answer", k.answer)
 	k.Handle("expire", k.expire)
 	k.Handle("tell", k.tell)
 	return k, nil

@@ -235,6 +235,8 @@ func (p *purchase) keep(tx *agent.Tx) error {
 	case errors.Is(err, agent.ErrNotFound):
 	case err != nil:
 		return err
+	case now.Order != p.Order || now.Merchant != p.Merchant:
+		return payment.Refuse(payment.OIHMismatch, "offer.id", p.ID+", which another order has", "an id of its own")
 	case now.Offer == p.Offer:
 		now.Terms = p.Terms
 		return tx.Put(name(p.ID), now)

@@ -211,37 +211,16 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 		return nil
 	}
 	x := c.Exchange(p.Merchant)
-	dual := &payment.Dual{Merchant: p.Merchant}
-	dual.ID, dual.Amount = p.ID, &p.Amount
-	authres := p.AuthRes
-	for _, raw := range v.Objects[string(payment.KindAuthRes)] {
-		if c.Known(p.ID, payment.Object(raw)) {
-			continue
-		}
-		var a payment.AuthRes
-		object, bank, err := x.Open(ctx, agent.Message{payment.KindAuthRes: raw}, payment.KindAuthRes, &a)
-		if err != nil {
-			return err
-		}
-		if bank.String() != p.Issuer {
-			return payment.Refuse(payment.ApprovalMismatch, "signer of authres", bank.String(), p.Issuer+", the bank that was instructed")
-		}
-		if err := payment.CheckApproval(object, &a, object.Digest(), dual, c.URI()); err != nil {
-			return err
-		}
-		authres = object.Digest()
-	}
-	receipt, err := c.receipt(ctx, x, p, v, authres)
+	authres, approved, err := c.decision(ctx, x, p, v)
 	if err != nil {
 		return err
 	}
-	for _, raw := range v.Objects[string(payment.KindTransferred)] {
-		if c.Known(p.ID, payment.Object(raw)) {
-			continue
-		}
-		if _, _, err := x.Open(ctx, agent.Message{payment.KindTransferred: raw}, payment.KindTransferred, new(payment.Transferred)); err != nil {
-			return err
-		}
+	receipt, err := c.receipt(ctx, x, p, v, authres, approved)
+	if err != nil {
+		return err
+	}
+	if err := c.transferred(ctx, x, p, v); err != nil {
+		return err
 	}
 	if x.Empty() && v.State == p.State && v.Reason == p.Reason && slices.Equal(v.Parts, p.Parts) {
 		return nil
@@ -255,8 +234,61 @@ func (c *Consumer) learn(ctx context.Context, p *purchase, v agent.View) error {
 	})
 }
 
-// receipt checks the receipts that a merchant shows, and returns the digest of the newest.
-func (c *Consumer) receipt(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View, authres string) (string, error) {
+// decision checks the bank's decision that a view shows. It returns the digest of the newest, and whether that approves.
+func (c *Consumer) decision(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View) (authres string, approved bool, err error) {
+	dual := &payment.Dual{Merchant: p.Merchant}
+	dual.ID, dual.Amount = p.ID, &p.Amount
+	if p.AuthRes != "" {
+		var kept string
+		if err := c.Read(func(tx *agent.Tx) (err error) { kept, err = tx.Object(p.ID, p.AuthRes); return err }); err != nil {
+			return "", false, err
+		}
+		var a payment.AuthRes
+		if err := payment.Read(payment.Object(kept), &a); err != nil {
+			return "", false, err
+		}
+		authres, approved = p.AuthRes, a.Result == payment.Approved
+	}
+	for _, raw := range v.Objects[string(payment.KindAuthRes)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		var a payment.AuthRes
+		object, bank, err := x.Open(ctx, agent.Message{payment.KindAuthRes: raw}, payment.KindAuthRes, &a)
+		if err != nil {
+			return "", false, err
+		}
+		if bank.String() != p.Issuer {
+			return "", false, payment.Refuse(payment.ApprovalMismatch, "signer of authres", bank.String(), p.Issuer+", the bank that was instructed")
+		}
+		if err := payment.CheckApproval(object, &a, object.Digest(), dual, c.URI()); err != nil {
+			return "", false, err
+		}
+		authres, approved = object.Digest(), a.Result == payment.Approved
+	}
+	return authres, approved, nil
+}
+
+// transferred checks the bank's word that money has moved, if a view shows it.
+func (c *Consumer) transferred(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View) error {
+	for _, raw := range v.Objects[string(payment.KindTransferred)] {
+		if c.Known(p.ID, payment.Object(raw)) {
+			continue
+		}
+		var t payment.Transferred
+		_, bank, err := x.Open(ctx, agent.Message{payment.KindTransferred: raw}, payment.KindTransferred, &t)
+		if err != nil {
+			return err
+		}
+		if t.ID != p.ID || t.Merchant != p.Merchant || bank.String() != p.Issuer {
+			return payment.Refuse(payment.ApprovalMismatch, "transferred", "for payment "+t.ID+" by "+bank.String(), p.ID+" by "+p.Issuer)
+		}
+	}
+	return nil
+}
+
+// receipt checks the receipts that a merchant shows, and returns the digest of the newest. There is none before the bank has approved.
+func (c *Consumer) receipt(ctx context.Context, x *agent.Exchange, p *purchase, v agent.View, authres string, approved bool) (string, error) {
 	receipt := p.Receipt
 	for _, raw := range v.Objects[string(payment.KindReceipt)] {
 		if c.Known(p.ID, payment.Object(raw)) {
@@ -267,7 +299,7 @@ func (c *Consumer) receipt(ctx context.Context, x *agent.Exchange, p *purchase, 
 		if err != nil {
 			return "", err
 		}
-		if merchant.String() != p.Merchant || r.Ref != p.Dual || r.AuthRes != authres || r.Sum() != p.Amount {
+		if merchant.String() != p.Merchant || r.Ref != p.Dual || !approved || r.AuthRes != authres || r.Sum() != p.Amount {
 			return "", payment.Refuse(payment.ApprovalMismatch, "receipt", "for another payment, or without the bank's approval", "one that names the approval "+authres)
 		}
 		if r.OIH != c.oih(p) {

@@ -52,13 +52,12 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Deadline = defaultDeadline
 	}
 	g := &Gateway{Agent: cfg.Agent, cfg: cfg}
-	merchants, both := []policy.Role{policy.Merchant}, []policy.Role{policy.Consumer, policy.Merchant}
-	g.Post("/payments", merchants, g.request)
-	g.Get("/payments/{id}", both, g.show)
-	g.Post("/payments/{id}/instruction", both, g.instruction)
-	g.Post("/payments/{id}/confirmed", []policy.Role{policy.Confirmer}, g.confirmed)
-	g.Post("/payments/{id}/capture", merchants, g.capture)
-	g.Post("/payments/{id}/void", merchants, g.void)
+	g.Post("/payments", g.request)
+	g.Get("/payments/{id}", g.show)
+	g.Post("/payments/{id}/instruction", g.instruction)
+	g.Post("/payments/{id}/confirmed", g.confirmed)
+	g.Post("/payments/{id}/capture", g.capture)
+	g.Post("/payments/{id}/void", g.void)
 	g.Handle("lapse", g.lapse)
 	g.Handle("authorize", g.authorize)
 	g.Handle("confirm", g.sendConfirm)

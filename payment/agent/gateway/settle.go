@@ -115,6 +115,9 @@ func (g *Gateway) confirmed(ctx context.Context, c *agent.Call) (any, error) {
 	}
 	reply := agent.Message{}
 	err = g.change(ctx, id, func(tx *agent.Tx, p *record) error {
+		if p.State != payment.Authorized { // one that is open was confirmed, or needed no confirmation
+			return payment.Refuse(payment.BadState, "payment "+id, string(p.State), string(payment.Authorized)+", to be confirmed")
+		}
 		p.Confirm = object.Digest()
 		keep := errors.Join(tx.Keep(&c.Exchange), tx.Cancel("confirm", id), tx.Finish(c, reply))
 		if m.Result == payment.ConfirmedResult {

@@ -12,7 +12,6 @@ import (
 	"github.com/payca/payca/payment/agent"
 	"github.com/payca/payca/payment/ledger"
 	"github.com/payca/payca/payment/money"
-	"github.com/payca/payca/policy"
 )
 
 // Config says whose bank it is.
@@ -65,13 +64,12 @@ func New(cfg Config) (*Bank, error) {
 		return nil, err
 	}
 	b := &Bank{Agent: cfg.Agent, cfg: cfg, vault: vault}
-	banks, consumers := payment.AcquiringRoles(), []policy.Role{policy.Consumer}
-	b.Post("/authorizations", banks, b.authorize)
-	b.Get("/inquiries/{id}", banks, b.inquire)
-	b.Post("/transfers", banks, b.transfer)
-	b.Post("/voids", banks, b.void)
-	b.Post("/links", consumers, b.link)
-	b.Get("/balance", consumers, b.balance)
+	b.Post("/authorizations", b.authorize)
+	b.Get("/inquiries/{id}", b.inquire)
+	b.Post("/transfers", b.transfer)
+	b.Post("/voids", b.void)
+	b.Post("/links", b.link)
+	b.Get("/balance", b.balance)
 	b.Handle("expire", b.expire)
 	agent.Control(b.Agent, "/invite", b.Invite)
 	agent.Control(b.Agent, "/check", func(context.Context, struct{}) (any, error) {

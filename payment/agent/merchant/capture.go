@@ -122,8 +122,11 @@ func (m *Merchant) sendCapture(ctx context.Context, job string) error {
 		if openErr != nil {
 			return openErr
 		}
-		if part := s.Part(seq); bank.String() != s.Issuer || t.ID != id || t.Seq != seq || t.Merchant != m.URI() || t.Sum() != part.Amount {
-			return payment.Refuse(payment.ApprovalMismatch, "transferred", "for another payment or amount", "that of capture "+job)
+		if bank.String() != s.Issuer || t.ID != id || t.Seq != seq || t.Merchant != m.URI() {
+			return payment.Refuse(payment.ApprovalMismatch, "transferred", "for another payment", "that of capture "+job)
+		}
+		if part := s.Part(seq); t.Sum() != part.Amount {
+			return payment.Refuse(payment.AmountMismatch, "transferred.amount", t.Sum().String(), part.Amount.String())
 		}
 	}
 	refused := err

@@ -280,7 +280,11 @@ func (m *Merchant) approval(ctx context.Context, c *agent.Call, msg agent.Messag
 	if result.Result == payment.Deliver && s.Mode != payment.ConfirmNone && result.Confirm == "" {
 		return "", expires, payment.Refuse(payment.ApprovalMismatch, "result.confirm", "missing", "the digest of the confirmation")
 	}
-	return bank.String(), time.Unix(authres.HoldExpires, 0), nil
+	expires = time.Unix(authres.HoldExpires, 0)
+	if result.Result == payment.Deliver && !m.Now().Before(expires) {
+		return "", expires, payment.Refuse(payment.ApprovalMismatch, "authres.hold_exp", expires.UTC().Format(time.RFC3339), "a hold that still is, to deliver")
+	}
+	return bank.String(), expires, nil
 }
 
 // oih is the digest by which the dual signature names the accepted offer.
