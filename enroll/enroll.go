@@ -66,6 +66,11 @@ func Enroll(ctx context.Context, cfg EnrollConfig) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	l, err := lockDir(ctx, cfg.Dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer l.unlock()
 	stands, err := Open(cfg.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -76,18 +81,18 @@ func Enroll(ctx context.Context, cfg EnrollConfig) (Outcome, error) {
 	case !cfg.Force && cfg.Now().Before(stands.Leaf().NotAfter):
 		return renew(ctx, cfg.Dir, stands, false, cfg.Now)
 	}
-	return begin(ctx, cfg, token)
+	return begin(ctx, cfg, token, l)
 }
 
 // begin enrolls, or goes on with an enrollment that is under way.
-func begin(ctx context.Context, cfg EnrollConfig, token Token) (Outcome, error) {
+func begin(ctx context.Context, cfg EnrollConfig, token Token, l *locked) (Outcome, error) {
 	if cfg.Notify == nil {
 		cfg.Notify = func(Pending) {}
 	}
 	if cfg.Poll == 0 {
 		cfg.Poll = pollEvery
 	}
-	w, err := openWaiting(ctx, cfg, token)
+	w, err := openWaiting(ctx, cfg, token, l)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -113,6 +118,14 @@ func begin(ctx context.Context, cfg EnrollConfig, token Token) (Outcome, error) 
 // Renew renews the identity in dir if two thirds of its certificate's life
 // are over, or if it is forced to. The key stays.
 func Renew(ctx context.Context, dir string, force bool) (Outcome, error) {
+	if _, err := Open(dir); err != nil {
+		return Outcome{}, err
+	}
+	l, err := lockDir(ctx, dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer l.unlock()
 	stands, err := Open(dir)
 	if err != nil {
 		return Outcome{}, err

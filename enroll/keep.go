@@ -140,6 +140,18 @@ func (s *Source) renew(ctx context.Context) error {
 	if err := s.hold(ctx, stands); err != nil || s.cfg.Now().Before(renewAt(stands.Leaf())) {
 		return err
 	}
+	l, err := lockDir(ctx, s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	before := stands
+	if stands, err = Open(s.cfg.Dir); err != nil {
+		return err
+	}
+	if !stands.Leaf().Equal(before.Leaf()) { // somebody was faster
+		return s.hold(ctx, stands)
+	}
 	next, err := s.cfg.Renew(ctx, stands)
 	if err == nil {
 		_, err = next.Save(s.cfg.Dir)

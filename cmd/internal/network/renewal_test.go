@@ -6,6 +6,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,5 +109,58 @@ func TestATokenIsBelievedForItsTextOrItsSignature(t *testing.T) {
 	var refused *problem.Problem
 	if _, err := client.Enroll(t.Context(), text, csr); !errors.As(err, &refused) || refused.Name() != "token-used" {
 		t.Errorf("the first one afterwards: got %v, want token-used", err)
+	}
+}
+
+// TestManyProcessesOnOneDirectoryDoItOnce: the lock is between open files, so goroutines are as good as processes.
+func TestManyProcessesOnOneDirectoryDoItOnce(t *testing.T) {
+	t.Parallel()
+	c := &clock{}
+	r := startAt(t, c.now)
+	token, dir := r.register(t, "shop1", policy.Merchant), filepath.Join(t.TempDir(), "shop1")
+	atOnce := func(do func() error) {
+		t.Helper()
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				if err := do(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	var enrolled atomic.Int64
+	atOnce(func() error {
+		outcome, err := enroll.Enroll(t.Context(), enroll.EnrollConfig{Token: token, Dir: dir, Now: c.now})
+		if outcome.Action == enroll.Enrolled {
+			enrolled.Add(1)
+		}
+		return err
+	})
+	c.advance(24 * day)
+	atOnce(func() error {
+		changed := make(chan struct{}, 8)
+		source, err := enroll.OpenSource(enroll.SourceConfig{Dir: dir, Now: c.now, Changed: func(context.Context, *enroll.Credential) error {
+			changed <- struct{}{}
+			return nil
+		}})
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		end := make(chan error, 1)
+		go func() { end <- source.Run(ctx) }()
+		<-changed
+		cancel()
+		return <-end
+	})
+	n := 0
+	for _, err := range r.operator.Certificates(t.Context(), map[string][]string{"party": {"shop1"}}) {
+		must(t, err)
+		n++
+	}
+	if enrolled.Load() != 1 || n != 2 {
+		t.Errorf("%d enrolled, %d certificates, want one enrolled, and its renewal", enrolled.Load(), n)
 	}
 }
