@@ -32,7 +32,7 @@ carries, the CA that issued it, its revocation and that of the CA. Each is shown
 with who says so and how old that is. Exit status 5 if any of it fails.
 
   WHAT  a certificate file (leaf first, then its issuer), or a host: HOST:PORT or https://HOST[:PORT]`,
-		Example: "  payca verify shop1/cert.pem --role merchant\n  payca verify shop1/cert.pem --at 2026-11-23T12:00:00Z",
+		Example: "  payca verify shop1/cert.pem --role merchant",
 		Args:    exactly("WHAT"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.run(cmd, a, args[0]) },
 	}
