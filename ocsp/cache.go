@@ -82,7 +82,7 @@ func (c *knowledge) recall(id [32]byte, der []byte, leaf, issuer *x509.Certifica
 		return known
 	}
 	v.CheckedAt = v.ProducedAt
-	c.memory.learn(id, v, v.refusal(leaf), c.until(v, leaf, v.ProducedAt))
+	c.learn(id, v, v.refusal(leaf), c.until(v, leaf, v.ProducedAt))
 	c.remember(id, v, der)
 	return c.memory.find(id)
 }

@@ -55,6 +55,7 @@ type knowledge struct {
 	client    *http.Client
 	lists     lists
 	cache     cache
+	quick     quick
 	softFails atomic.Uint64
 
 	mu      sync.Mutex
@@ -119,6 +120,11 @@ func (c *Checker) Check(ctx context.Context, leaf, issuer *x509.Certificate, sta
 	if err := checkPair(leaf, issuer); err != nil {
 		return Verdict{}, fmt.Errorf("checking status: %w", err)
 	}
+	if len(staple) == 0 && c.mode != StapledOnly {
+		if v, ok := c.again(leaf, issuer); ok {
+			return v, nil
+		}
+	}
 	v, err, fresh := c.check(ctx, leaf, issuer, staple)
 	return c.judge(ctx, leaf, v, err, fresh)
 }
@@ -127,6 +133,7 @@ func (c *Checker) Check(ctx context.Context, leaf, issuer *x509.Certificate, sta
 func (c *Checker) check(ctx context.Context, leaf, issuer *x509.Certificate, staple []byte) (v Verdict, err error, fresh bool) {
 	id := sha256.Sum256(leaf.Raw)
 	now := c.cfg.Now()
+	ending := c.quick.ending.Load()
 	c.mu.Lock()
 	known := c.memory.find(id)
 	saved := c.cache.take(id)
@@ -138,6 +145,14 @@ func (c *Checker) check(ctx context.Context, leaf, issuer *x509.Certificate, sta
 		return known.verdict, known.err, false
 	}
 	if v, err, ok := c.followed(leaf, known, now); ok {
+		if v.State == Good && len(staple) > 0 { // a staple that says revoked is no less true
+			if stapled, err, ok := c.checkStaple(id, known, leaf, issuer, staple); ok && err != nil {
+				return stapled, err, false
+			}
+		}
+		if v.State == Good && v.Source != "staple" {
+			c.good(leaf, issuer, known, ending)
+		}
 		return v, err, false
 	}
 	if len(staple) > 0 {
@@ -153,6 +168,7 @@ func (c *Checker) check(ctx context.Context, leaf, issuer *x509.Certificate, sta
 		return v, err, err != nil
 	}
 	if known.fresh(now) {
+		c.good(leaf, issuer, known, ending)
 		return known.verdict, known.err, false
 	}
 	return c.join(ctx, id, leaf, issuer)
@@ -223,13 +239,21 @@ func (c *knowledge) fly(ctx context.Context, f *checkFlight, id [32]byte, leaf, 
 		verdict, answer, err = known.verdict, known.answer, known.err
 	}
 	f.verdict, f.err = verdict, err
-	c.memory.learn(id, verdict, err, c.until(verdict, leaf, now))
+	c.learn(id, verdict, err, c.until(verdict, leaf, now))
 	c.remember(id, verdict, answer)
 	if c.flights[id] == f {
 		delete(c.flights, id)
 	}
 	c.mu.Unlock()
 	close(f.done)
+}
+
+// learn notes a verdict. One that is not good ends what is known by heart. The caller holds mu.
+func (c *knowledge) learn(id [32]byte, v Verdict, err error, until time.Time) {
+	c.memory.learn(id, v, err, until)
+	if v.State != Good {
+		c.quick.ending.Add(1)
+	}
 }
 
 // until returns how long a verdict is reused.
@@ -269,7 +293,7 @@ func (c *knowledge) checkStaple(id [32]byte, known entry, leaf, issuer *x509.Cer
 	if v.State == Good {
 		c.memory.learnStaple(id, sum, v)
 	} else {
-		c.memory.learn(id, v, err, c.until(v, leaf, now))
+		c.learn(id, v, err, c.until(v, leaf, now))
 		c.remember(id, v, staple)
 	}
 	return v, err, true

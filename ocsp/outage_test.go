@@ -309,3 +309,49 @@ func TestTheFeedComesFirstAndACutFeedVouchesForNothing(t *testing.T) {
 	n.pass(2 * time.Second)
 	n.want(t, c, leaf, nil, "good by ocsp") // a cut feed is no worse than none
 }
+
+// What is known by heart is no way round a revocation, whoever learned it, and in whichever mode.
+func TestWhatIsKnownByHeartEndsWithARevocation(t *testing.T) {
+	t.Parallel()
+	for _, fed := range []bool{false, true} {
+		n := newNetwork(t)
+		list, feeding := newChanges(t, n)
+		if err := feeding.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !fed {
+			feeding = nil
+		}
+		n.pass(2 * time.Second)
+		c := n.checker(t, func(cfg *ocsp.CheckerConfig) { cfg.Feed, cfg.MaxAge = feeding, time.Hour })
+		leaf, told := n.leaf(t, 1, true, false), n.leaf(t, 2, true, false)
+		n.mark(leaf, ocsp.Good, 0)
+		n.mark(told, ocsp.Good, 0)
+		for range 3 {
+			n.want(t, c, leaf, nil, "good by ocsp")
+			n.want(t, c, told, nil, "good by ocsp")
+		}
+		single := fresh(t, leaf, n.ca.cert)
+		single.ThisUpdate, single.NextUpdate = n.clock(), n.clock().Add(time.Hour)
+		single.State, single.Reason, single.RevokedAt = ocsp.Revoked, 1, n.clock()
+		n.want(t, c, leaf, mustSign(t, n.ca.signer(t, "P-256"), n.clock(), nil, single), "revoked by staple")
+		n.want(t, c, leaf, nil, "revoked by staple")
+		n.want(t, c.As(ocsp.SoftFail), leaf, nil, "revoked by staple")
+		if !fed {
+			n.want(t, c.As(ocsp.StapledOnly), told, nil, "unknown") // that others asked is no staple
+		}
+		if fed {
+			list.add(told, feed.Revoked)
+			if err := feeding.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			n.want(t, c, told, nil, "revoked by feed")
+		} else {
+			n.pass(50 * time.Minute)
+			n.want(t, c, told, nil, "good by ocsp")
+			n.pass(20 * time.Minute) // past MaxAge
+			n.mark(told, ocsp.Revoked, 1)
+			n.want(t, c, told, nil, "revoked by ocsp")
+		}
+	}
+}
