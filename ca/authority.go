@@ -41,6 +41,9 @@ type Config struct {
 	// Approvals is who approves what.
 	Approvals policy.Approvals
 
+	// OnIssue is told of every certificate that was issued, after its commit. Nil: nobody.
+	OnIssue func(issuer string, serial Serial)
+
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 	Logger *slog.Logger     // nil: discarded
@@ -76,6 +79,9 @@ func New(ctx context.Context, cfg Config) (*Authority, error) {
 	}
 	if cfg.OnRevoke == nil {
 		cfg.OnRevoke = func(string, Serial) {}
+	}
+	if cfg.OnIssue == nil {
+		cfg.OnIssue = func(string, Serial) {}
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -42,12 +43,16 @@ type application struct {
 	party    policy.Party // zero for a certificate of the CA itself
 	profile  *policy.Profile
 	issuer   string
+	holder   string            // id of the status node that has the key of an OCSP delegate
 	renews   *Serial           // the certificate that is being renewed
 	faults   policy.Violations // found on the way in; policy says what else is wrong
 	approved bool              // as many as the profile wants have approved exactly this request
 	grant    *grant            // what the approval of the renewed certificate covers; nil if that is not what approves
 	request  string            // id of the approval request that it fulfils, "" for none
 }
+
+// owner is the party that the inventory has the certificate under, "" for one of the CA itself.
+func (ap application) owner() string { return cmp.Or(ap.party.ID, ap.holder) }
 
 // Issue decides, issues and records one certificate; see the package comment for the steps.
 //
@@ -246,7 +251,7 @@ func lintViolations(err error) (vs policy.Violations) {
 // obstacle, the intent is closed at once.
 func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
 	rec := Record{
-		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: ap.party.ID, Role: ap.party.Role,
+		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: intent.Party, Role: ap.party.Role,
 		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), DER: cert.Raw,
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
@@ -261,6 +266,7 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		}
 		return nil, errors.Join(a.refused(ctx, ap, late), a.closeIntent(ctx, intent, late.Error()))
 	}
+	a.cfg.OnIssue(rec.Issuer, rec.Serial)
 	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
 }
 
@@ -281,33 +287,4 @@ func issuedEvent(ap application, rec Record) audit.Event {
 		Party: rec.Party, Role: string(rec.Role), Issuer: rec.Issuer, Profile: rec.Profile,
 		Serial: rec.Serial.String(), Thumbprint: hex.EncodeToString(thumbprint[:]), Attrs: attrs,
 	}
-}
-
-// refused records a refusal and returns it. An error that is no refusal is returned as it is.
-func (a *Authority) refused(ctx context.Context, ap application, err error) error {
-	if !tokenSpent(err) && policy.ViolationsOf(err) == nil {
-		return err
-	}
-	event := audit.Event{
-		Time: ap.now, Kind: audit.CertificateRefused, Actor: clip(ap.Requester), From: clip(ap.From),
-		Party: clip(ap.Party), Role: string(ap.party.Role), Issuer: ap.issuer, Profile: clip(ap.Profile),
-		Reason: clip(err.Error()), Violations: logged(policy.ViolationsOf(err)), Attrs: map[string]string{"protocol": clip(ap.Protocol)},
-	}
-	if aerr := a.cfg.Store.Append(context.WithoutCancel(ctx), event); aerr != nil {
-		return errors.Join(err, fmt.Errorf("recording the refusal: %w", aerr))
-	}
-	return err
-}
-
-// logged bounds the violations that one event holds: a hundred, each text of at most 256 bytes.
-func logged(vs policy.Violations) []policy.Violation {
-	const most, limit = 100, 256
-	var list []policy.Violation
-	for i, v := range vs {
-		if i == most {
-			return append(list, policy.Violation{Rule: "more", Field: "violations", Got: fmt.Sprint(len(vs)), Want: "none"})
-		}
-		list = append(list, policy.Violation{Rule: cut(v.Rule, limit), Field: cut(v.Field, limit), Got: cut(v.Got, limit), Want: cut(v.Want, limit)})
-	}
-	return list
 }

@@ -61,12 +61,9 @@ func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509
 // IssueResponder issues a certificate for the key of an OCSP delegate of the named issuer, under the
 // profile "ocsp-signer" and through the same gate; the CA makes the request itself.
 func (a *Authority) IssueResponder(ctx context.Context, issuer string, key crypto.Signer) (*x509.Certificate, error) {
-	if _, err := a.issuer(issuer); err != nil {
+	profile, err := a.responderProfile(issuer)
+	if err != nil {
 		return nil, err
-	}
-	profile, ok := a.profiles[policy.OCSPSignerProfile]
-	if !ok {
-		return nil, fmt.Errorf("profile %q: %w", policy.OCSPSignerProfile, ErrNotFound)
 	}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {

@@ -76,7 +76,7 @@ func (a *Authority) reserve(ctx context.Context, ap application, d *policy.Decis
 	if err != nil {
 		return Intent{}, err
 	}
-	intent.Profile, intent.Party, intent.NotAfter, intent.Shard = ap.profile.Name(), ap.party.ID, d.NotAfter, a.shardFor(d, intent.Serial)
+	intent.Profile, intent.Party, intent.NotAfter, intent.Shard = ap.profile.Name(), ap.owner(), d.NotAfter, a.shardFor(d, intent.Serial)
 	return intent, nil
 }
 
@@ -123,7 +123,7 @@ func (a *Authority) newIntents(ap application, d *policy.Decision, spare int) ([
 		}
 		intents[i] = Intent{Serial: serial, Issuer: ap.issuer, NotAfter: ap.now.Add(a.longest[ap.issuer]), At: ap.now, Shard: a.shardFor(d, serial)}
 	}
-	intents[0].Profile, intents[0].Party, intents[0].NotAfter = ap.profile.Name(), ap.party.ID, d.NotAfter
+	intents[0].Profile, intents[0].Party, intents[0].NotAfter = ap.profile.Name(), ap.owner(), d.NotAfter
 	return intents, nil
 }
 

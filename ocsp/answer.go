@@ -220,7 +220,15 @@ func (r *Responder) refresh(ctx context.Context, k answerKey, f *flight) {
 // status began.
 func (r *Responder) single(ctx context.Context, is *responderIssuer, id *CertID, now time.Time) (SingleResponse, error) {
 	single := SingleResponse{CertID: *id, ThisUpdate: now.Add(-backdate)}
+	if r.cfg.AsOf != nil {
+		if asOf := r.cfg.AsOf().UTC().Truncate(time.Second); asOf.Before(single.ThisUpdate) {
+			single.ThisUpdate = asOf
+		}
+	}
 	single.NextUpdate = single.ThisUpdate.Add(r.cfg.Validity)
+	if !single.NextUpdate.After(now) {
+		return single, fmt.Errorf("all changes are known up to %v only, want %v at least", single.ThisUpdate, now.Add(-r.cfg.Validity))
+	}
 	_, mine := is.owns(id)
 	if !mine || len(id.Serial) == 0 || len(id.Serial) > maxSerial {
 		return single, nil

@@ -50,8 +50,11 @@ type ResponderConfig struct {
 	// Retention is how long after its end the status of a certificate is told; answers then carry the archive cutoff
 	// (RFC 6960 section 4.4.4). 0 to say nothing about it.
 	Retention time.Duration
-	Now       func() time.Time // nil for time.Now
-	Logger    *slog.Logger     // nil for none
+	// AsOf is up to when the Source knows every change, for one that follows another from afar: thisUpdate lies no later, and
+	// where nextUpdate would be over, the answer is tryLater. Nil for a Source that knows them as they happen.
+	AsOf   func() time.Time
+	Now    func() time.Time // nil for time.Now
+	Logger *slog.Logger     // nil for none
 }
 
 // A Responder is an http.Handler that answers OCSP requests. It is safe for

@@ -30,6 +30,8 @@ type Party struct {
 	Bank      string       `json:"bank,omitempty"`      // of a consumer: id of the bank that approves its enrollment
 	State     State        `json:"state"`               // active, suspended, closed
 	Created   time.Time    `json:"created"`             // when it was registered, UTC
+
+	StatusNode bool `json:"status_node,omitempty"` // of a service: it may answer status questions for every issuing CA
 }
 
 // Check says whether the party can be registered in the network. The error is
@@ -57,6 +59,9 @@ func (p Party) violations(network string) Violations {
 			Rule: "party-name", Field: "legal name", Got: quote(p.Name),
 			Want: "1 to 64 printable characters without space at either end",
 		})
+	}
+	if p.StatusNode && p.Role != Service {
+		vs = append(vs, &Violation{Rule: "party-status-node", Field: "role of a status node", Got: quote(string(p.Role)), Want: string(Service)})
 	}
 	if !slices.Contains([]State{Active, Suspended, Closed}, p.State) {
 		vs = append(vs, &Violation{

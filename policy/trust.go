@@ -162,6 +162,8 @@ func roleChain(chains [][]*x509.Certificate, id Identity) ([]*x509.Certificate, 
 	for _, chain := range chains {
 		switch {
 		case len(chain) != 3:
+		case strangeChain(chain) != "": // crypto/x509 passes over what it does not know
+			v = chainViolation("with name constraints that hold "+strangeChain(chain), "DNS names, addresses, URIs and e-mail addresses, without minimum and maximum")
 		case servesRole(chain[1], id):
 			return chain, nil
 		default:
@@ -169,6 +171,16 @@ func roleChain(chains [][]*x509.Certificate, id Identity) ([]*x509.Certificate, 
 		}
 	}
 	return nil, v
+}
+
+// strangeChain names what the name constraints in a chain hold that nobody checks, "" for nothing.
+func strangeChain(chain []*x509.Certificate) string {
+	for _, ca := range chain[1:] {
+		if fault := strangeConstraint(ca); fault != "" {
+			return fault
+		}
+	}
+	return ""
 }
 
 // servesRole says whether the URI constraint of a CA lists the host of the role.

@@ -17,7 +17,7 @@ func change(tx *bbolt.Tx, rev ca.Revocation, state feed.State) error {
 	if err != nil {
 		return err
 	}
-	c := feed.Change{Epoch: epoch + 1, Issuer: rev.Issuer, Serial: rev.Serial.Int().Text(16), State: state, Reason: int(rev.Reason), At: rev.At}
+	c := feed.Change{Epoch: epoch + 1, Issuer: rev.Issuer, Serial: rev.Serial.Int().Text(16), State: state, Reason: int(rev.Reason), At: rev.At, Invalidity: rev.Invalidity}
 	raw, err := json.Marshal(c)
 	if err != nil {
 		return err

@@ -66,17 +66,17 @@ func (c *changes) Changes(ctx context.Context, after uint64, limit int) ([]feed.
 
 // Checkpoint implements feed.Source.
 func (c *changes) Checkpoint(ctx context.Context) ([]byte, error) {
+	now := c.now() // before the head is read: the checkpoint says what was known then
 	epoch, hash, err := c.store.ChangeHead(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if age := now.Sub(c.at); c.signed != nil && (c.epoch > epoch || c.epoch == epoch && age >= 0 && age < c.options.Life/checkpointAge) {
 		return c.signed, nil
 	}
-	signed, err := feed.Checkpoint{Origin: c.options.Origin, Epoch: epoch, Hash: hash, Expires: now.Add(c.options.Life)}.Sign(c.options.Key)
+	signed, err := feed.Checkpoint{Origin: c.options.Origin, Epoch: epoch, Hash: hash, Expires: now.Add(c.options.Life), Signed: now}.Sign(c.options.Key)
 	if err != nil {
 		return nil, err
 	}

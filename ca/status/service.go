@@ -64,6 +64,7 @@ type Service struct {
 	index     atomic.Pointer[ocsp.Index]
 	changes   *changes         // nil without a feed
 	feed      http.Handler     // serves it
+	issued    bell             // rings when a certificate was issued
 	files     map[string]file  // what never changes: certificates, by path
 	lists     map[string]*list // CRLs by path
 	root      atomic.Pointer[rootCRL]

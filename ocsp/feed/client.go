@@ -17,6 +17,7 @@ import (
 
 const (
 	maxReply   = 1 << 20
+	maxAhead   = 1 << 20 // changes that are read before a checkpoint proves them
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 10 * time.Second
 )
@@ -28,6 +29,12 @@ type Config struct {
 	HTTP   *http.Client     // trusts the service's certificate
 	Now    func() time.Time // nil for time.Now
 	Logger *slog.Logger     // nil for none
+
+	// From is a checkpoint up to which the caller knows the list; nil to begin with the newest one.
+	From *Checkpoint
+	// Apply is given the next changes and the checkpoint that proves them, before the client tells of either; with no changes a
+	// newer checkpoint. With it, Lookup finds nothing. What it returns an error for is given again. Nil for nobody.
+	Apply func(changes []Change, checkpoint Checkpoint, signed []byte) error
 }
 
 // A Client follows a list of changes. It is safe for concurrent use.
@@ -37,13 +44,21 @@ type Client struct {
 
 	mu    sync.Mutex // held while what was read is taken in
 	key   string     // verifies checkpoints; guarded by mu
+	ahead ahead      // guarded by mu
 	known sync.Map   // serial -> Change; the last of each since the client began
 }
 
-// state is what the newest checkpoint says.
+// state is what the newest checkpoint says that proves all before it.
 type state struct {
 	Checkpoint
 	began time.Time // when the client's first checkpoint was asked for: what is older is not in its list
+}
+
+// ahead is what was read after the state, and is not proved yet.
+type ahead struct {
+	epoch   uint64
+	hash    Hash
+	changes []Change
 }
 
 // NewClient makes a client; it knows nothing before [Client.Run] or [Client.CatchUp].
@@ -86,11 +101,12 @@ func (c *Client) Run(ctx context.Context) error {
 // CatchUp reads the list as far as an epoch that another party has seen, if that is further than the client has read.
 func (c *Client) CatchUp(ctx context.Context, epoch uint64) error {
 	for s := c.state.Load(); s == nil || s.Epoch < epoch; s = c.state.Load() {
+		before := c.reach()
 		if err := c.follow(ctx, 0); err != nil {
 			return err
 		}
-		if now := c.state.Load(); now != nil && now.Epoch < epoch && s != nil && now.Epoch == s.Epoch {
-			return fmt.Errorf("status changes up to %d were read, want %d: who says so is ahead of the status service", now.Epoch, epoch)
+		if s != nil && c.reach() == before && before < epoch {
+			return fmt.Errorf("status changes up to %d were read, want %d: who says so is ahead of the status service", before, epoch)
 		}
 	}
 	return nil
@@ -126,14 +142,21 @@ func (c *Client) Lookup(serial string) (Change, bool) {
 	return change.(Change), true
 }
 
+// reach is up to which epoch changes were read, proved or not.
+func (c *Client) reach() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ahead.epoch
+}
+
 // follow reads the first checkpoint, or the next changes, for which it waits.
 func (c *Client) follow(ctx context.Context, wait time.Duration) error {
-	s := c.state.Load()
-	if s == nil {
+	if c.state.Load() == nil {
 		return c.begin(ctx)
 	}
+	after := c.reach()
 	var reply Reply
-	path := ChangesPath + "?after=" + strconv.FormatUint(s.Epoch, 10) + "&wait=" + strconv.Itoa(int(wait.Seconds()))
+	path := ChangesPath + "?after=" + strconv.FormatUint(after, 10) + "&wait=" + strconv.Itoa(int(wait.Seconds()))
 	raw, err := c.get(ctx, path, wait)
 	if err != nil {
 		return err
@@ -141,10 +164,10 @@ func (c *Client) follow(ctx context.Context, wait time.Duration) error {
 	if err := json.Unmarshal(raw, &reply); err != nil {
 		return fmt.Errorf("reading status changes: %w", err)
 	}
-	return c.take(s, reply)
+	return c.take(after, reply)
 }
 
-// begin reads the first checkpoint.
+// begin reads the first checkpoint, or takes the one that is given.
 func (c *Client) begin(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,6 +182,10 @@ func (c *Client) begin(ctx context.Context) error {
 		c.key = strings.TrimSpace(string(raw))
 	}
 	began := c.cfg.Now()
+	if c.cfg.From != nil {
+		c.set(&state{*c.cfg.From, began})
+		return nil
+	}
 	raw, err := c.get(ctx, CheckpointPath, 0)
 	if err != nil {
 		return err
@@ -167,8 +194,19 @@ func (c *Client) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.state.Store(&state{checkpoint, began})
+	if c.cfg.Apply != nil {
+		if err := c.cfg.Apply(nil, checkpoint, raw); err != nil {
+			return err
+		}
+	}
+	c.set(&state{checkpoint, began})
 	return nil
+}
+
+// set makes the state the one that is told of; the caller holds mu.
+func (c *Client) set(s *state) {
+	c.ahead = ahead{epoch: s.Epoch, hash: s.Hash}
+	c.state.Store(s)
 }
 
 // checkpoint reads one that holds; the caller holds mu.
@@ -180,40 +218,55 @@ func (c *Client) checkpoint(signed []byte) (Checkpoint, error) {
 	return checkpoint, err
 }
 
-// take checks that the changes lead from what is known to the checkpoint, and knows them from then on.
-func (c *Client) take(from *state, reply Reply) error {
+// take checks that the changes lead from what was read to the checkpoint, and knows them from then on. What leads to no
+// checkpoint yet is kept until one proves it; what contradicts one is read again from the last that did not.
+func (c *Client) take(after uint64, reply Reply) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ahead.epoch != after { // another reader was faster
+		return nil
+	}
+	now := c.state.Load()
+	defer func() {
+		if err != nil {
+			c.ahead = ahead{epoch: now.Epoch, hash: now.Hash}
+		}
+	}()
 	checkpoint, err := c.checkpoint([]byte(reply.Checkpoint))
 	if err != nil {
 		return err
 	}
-	now := c.state.Load()
-	if now.Epoch > from.Epoch { // another reader was faster
-		return nil
-	}
-	epoch, hash := now.Epoch, now.Hash
+	next := ahead{epoch: after, hash: c.ahead.hash, changes: append(c.ahead.changes, reply.Changes...)}
 	for _, change := range reply.Changes {
-		if epoch++; change.Epoch != epoch {
-			return fmt.Errorf("status change %d after %d, want the next", change.Epoch, epoch-1)
+		if next.epoch++; change.Epoch != next.epoch {
+			return fmt.Errorf("status change %d after %d, want the next", change.Epoch, next.epoch-1)
 		}
-		hash = hash.Next(change)
+		next.hash = next.hash.Next(change)
 	}
 	switch {
-	case checkpoint.Epoch < epoch && !reply.More, checkpoint.Epoch < now.Epoch:
-		return fmt.Errorf("checkpoint counts %d status changes after %d were seen: the list was put back", checkpoint.Epoch, epoch)
-	case checkpoint.Epoch == epoch && hash != checkpoint.Hash:
-		return fmt.Errorf("status changes up to %d have another hash than their checkpoint", epoch)
+	case checkpoint.Epoch < next.epoch && !reply.More, checkpoint.Epoch < now.Epoch:
+		return fmt.Errorf("checkpoint counts %d status changes after %d were seen: the list was put back", checkpoint.Epoch, next.epoch)
+	case checkpoint.Epoch == next.epoch && next.hash != checkpoint.Hash:
+		return fmt.Errorf("status changes up to %d have another hash than their checkpoint", next.epoch)
+	case checkpoint.Epoch != next.epoch && len(next.changes) > maxAhead:
+		return fmt.Errorf("%d status changes and no checkpoint of them, want one after at most %d", len(next.changes), maxAhead)
+	case checkpoint.Epoch != next.epoch:
+		c.ahead = next
+		return nil
+	case checkpoint.Signed.Before(now.Signed): // of a mirror that lags behind
+		checkpoint.Signed, checkpoint.Expires = now.Signed, now.Expires
 	}
-	for _, change := range reply.Changes { // before the epoch moves: who sees it may rely on them
-		c.known.Store(change.Serial, change)
+	if c.cfg.Apply != nil {
+		err = c.cfg.Apply(next.changes, checkpoint, []byte(reply.Checkpoint))
+	} else {
+		for _, change := range next.changes { // before the epoch moves: who sees it may rely on them
+			c.known.Store(change.Serial, change)
+		}
 	}
-	next := &state{Checkpoint{Origin: checkpoint.Origin, Epoch: epoch, Hash: hash, Expires: now.Expires}, now.began}
-	if checkpoint.Epoch == epoch {
-		next.Expires = checkpoint.Expires // of what is known wholly
+	if err == nil {
+		c.set(&state{checkpoint, now.began})
 	}
-	c.state.Store(next)
-	return nil
+	return err
 }
 
 func (c *Client) get(ctx context.Context, path string, wait time.Duration) ([]byte, error) {

@@ -65,7 +65,7 @@ func (b *book) Changes(_ context.Context, after uint64, limit int) ([]feed.Chang
 func (b *book) Checkpoint(context.Context) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := feed.Checkpoint{Origin: "pay.example/status", Epoch: uint64(len(b.list)), Expires: b.now.Add(10 * time.Minute)}
+	c := feed.Checkpoint{Origin: "pay.example/status", Epoch: uint64(len(b.list)), Expires: b.now.Add(10 * time.Minute), Signed: b.now}
 	for _, change := range b.list {
 		c.Hash = c.Hash.Next(change)
 	}
@@ -182,7 +182,7 @@ func TestAClientRefuses(t *testing.T) {
 	}{
 		"another key": {func(*book) string { return other.VerifierKey() }, nil, "verifying a checkpoint"},
 		"an expired checkpoint": {nil, func(c *feed.Checkpoint, list []feed.Change) []feed.Change {
-			c.Expires = start
+			c.Signed, c.Expires = start.Add(-time.Second), start
 			return list
 		}, "expired"},
 		"another hash": {nil, func(c *feed.Checkpoint, list []feed.Change) []feed.Change {

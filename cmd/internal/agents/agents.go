@@ -85,6 +85,9 @@ func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, 
 	cfg := agent.Config{
 		Dir: c.Path(c.Data), Source: source, Status: checker, Feed: changes, Directory: directory, Access: c.Endpoints, Timeout: time.Duration(c.Timeout), Logger: logger,
 	}
+	if c.Enquiry == "soft" {
+		cfg.Enquiry = checker.As(ocsp.SoftFail)
+	}
 	for _, p := range c.Peers {
 		id := policy.Identity{Network: source.Identity().Network, Role: p.Role, Party: p.ID}
 		if id != source.Identity() {

@@ -19,6 +19,7 @@ func newPartyCommand(a *app) *cobra.Command {
 
 type partyAddOptions struct {
 	role, name, bank string
+	statusNode       bool
 	dns, ips         []string
 }
 
@@ -39,6 +40,7 @@ that a certificate request asks for beyond it.
 	flags.StringVar(&o.role, "role", "", "what the party is: consumer, merchant, gateway, issuing-bank, acquiring-bank, ... (required)")
 	flags.StringVar(&o.name, "name", "", "legal name, the organisation of the subject (default: ID)")
 	flags.StringVar(&o.bank, "bank", "", "of a consumer: id of the issuing bank or wallet that may approve its enrollment")
+	flags.BoolVar(&o.statusNode, "status-node", false, "of a service: it may answer status questions for every issuing CA")
 	flags.StringSliceVar(&o.dns, "dns", nil, "DNS name that its servers may carry; may be repeated")
 	flags.StringSliceVar(&o.ips, "ip", nil, "IP address that its servers may carry; may be repeated")
 	return cmd
@@ -52,7 +54,7 @@ func (o *partyAddOptions) run(cmd *cobra.Command, a *app, id string) error {
 	if err != nil {
 		return usageErrorf("%v", err)
 	}
-	party := policy.Party{ID: id, Role: role, Name: o.name, Bank: o.bank, DNSNames: o.dns, State: policy.Active}
+	party := policy.Party{ID: id, Role: role, Name: o.name, Bank: o.bank, DNSNames: o.dns, State: policy.Active, StatusNode: o.statusNode}
 	if party.Name == "" {
 		party.Name = id
 	}

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txtar. A script finds the fixed certificates in $PKI and
-// the networks in $NETWORKS, orders in $ORDERS, and two free ports in $HTTPS and $HTTP; "code N COMMAND" runs a command that must end with exit code N.
+// the networks in $NETWORKS, orders in $ORDERS, and free ports in $HTTPS, $HTTP and $NODE; "code N COMMAND" runs a command that must end with exit code N.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", "..", "..", "testdata"))
@@ -73,9 +73,9 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// freePorts finds two ports that nobody listens on.
+// freePorts finds three ports that nobody listens on.
 func freePorts(env *testscript.Env) error {
-	for _, name := range []string{"HTTPS", "HTTP"} {
+	for _, name := range []string{"HTTPS", "HTTP", "NODE"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err

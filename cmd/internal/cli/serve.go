@@ -15,7 +15,7 @@ import (
 	"github.com/payca/payca/cmd/internal/network"
 )
 
-type serveOptions struct{ passphraseFile string }
+type serveOptions struct{ passphraseFile, only, config string }
 
 func newServeCommand(a *app) *cobra.Command {
 	var o serveOptions
@@ -23,17 +23,30 @@ func newServeCommand(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the CA: enrollment, status, API, audit",
 		Long: `Run the network in the directory of --dir until it is interrupted: enrollment and
-API over https, OCSP and CRLs over http. What a crash left open is closed first.`,
-		Example: "  payca serve",
+API over https, OCSP and CRLs over http. What a crash left open is closed first.
+
+With --only status it is a status node instead: it answers OCSP and serves CRLs for a CA
+on another machine, with a key of its own and none of the CA's. docs/status.md explains it.`,
+		Example: "  payca serve\n  payca serve --only status --config status.yaml",
 		Args:    atMost(0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd, a) },
 	}
 	cmd.Flags().StringVar(&o.passphraseFile, "passphrase-file", "", "file whose first line opens the keys (default: the configured one)")
+	cmd.Flags().StringVar(&o.only, "only", "", "run only a part: status")
+	cmd.Flags().StringVar(&o.config, "config", "", "configuration `file` of the status node (default: "+config.NodeFileName+" in --dir)")
 	return cmd
 }
 
 func (o *serveOptions) run(cmd *cobra.Command, a *app) error {
 	ctx := cmd.Context()
+	switch {
+	case o.only == "status":
+		return o.runNode(ctx, a)
+	case o.only != "":
+		return usageErrorf("--only is %q, want status", o.only)
+	case o.config != "":
+		return usageErrorf("--config is for --only status; the CA reads %s in --dir", config.FileName)
+	}
 	conf, err := network.LoadConfig(a.dir)
 	if err != nil {
 		return explainOpen(err, a.dir)

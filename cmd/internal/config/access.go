@@ -41,6 +41,7 @@ func DefaultAccess() []policy.Access {
 		{Role: string(policy.Operator), Allow: slices.Concat(read, write)},
 		{Role: string(policy.Auditor), Allow: read},
 		{Role: string(policy.IssuingBank), Allow: bank},
+		{Role: string(policy.Service), Allow: []string{"GET /v1/node", "GET /v1/node/issued", "GET /v1/node/files/{path...}", "POST /v1/node/delegates"}},
 		{Role: string(policy.Wallet), Allow: bank},
 	}
 }

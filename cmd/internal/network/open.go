@@ -125,7 +125,7 @@ func openCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if err == nil {
 		c.authority, err = ca.New(ctx, ca.Config{
 			Network: cfg.config.Network, Root: keys.root, Issuers: keys.issuers, Profiles: profiles, Approvals: cfg.config.Approvals,
-			Store: store, Linter: linter, WeakKeys: weak, OwnKeys: ownKeys(keys, statusKey), StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
+			Store: store, Linter: linter, WeakKeys: weak, OwnKeys: ownKeys(keys, statusKey), StatusURL: cfg.config.StatusURL, OnRevoke: c.status.Revoked, OnIssue: c.status.OnIssue, Shards: shards(cfg.config.CRL), Now: cfg.now, Logger: cfg.logger,
 		})
 	}
 	if err != nil {
