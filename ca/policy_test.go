@@ -324,6 +324,7 @@ func TestACertificateHoldsWhatItsProfileGrants(t *testing.T) {
 			limited(t, w, func(cfg *policy.ProfileConfig) {
 				cfg.Use, cfg.KeyUsage, cfg.ExtKeyUsage, cfg.Keys = use, "", nil, nil
 				cfg.Policies, cfg.Extensions = []string{"1.3.6.1.4.1.99999.1"}, []string{granted.String()}
+				cfg.MustStaple = use == "tls"
 			})
 			der, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{
 				ExtraExtensions: []pkix.Extension{{Id: granted, Value: []byte{0x0c, 0x02, 'h', 'i'}}},
@@ -340,6 +341,9 @@ func TestACertificateHoldsWhatItsProfileGrants(t *testing.T) {
 			i := slices.IndexFunc(c.Leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(granted) })
 			if i < 0 || c.Leaf.Extensions[i].Critical || string(c.Leaf.Extensions[i].Value) != "\x0c\x02hi" {
 				t.Errorf("got extensions %v, want the granted one as it was sent", c.Leaf.Extensions)
+			}
+			if policy.MustStaple(c.Leaf) != (use == "tls") {
+				t.Errorf("got a certificate that must be stapled: %t", policy.MustStaple(c.Leaf))
 			}
 			if len(c.Leaf.Policies) != 1 || c.Leaf.Policies[0].String() != "1.3.6.1.4.1.99999.1" || len(c.Leaf.ExtKeyUsage)+len(c.Leaf.UnknownExtKeyUsage) != eku {
 				t.Errorf("got policies %v and usages %v %v", c.Leaf.Policies, c.Leaf.ExtKeyUsage, c.Leaf.UnknownExtKeyUsage)

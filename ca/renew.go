@@ -16,10 +16,10 @@ import (
 
 // Renew issues a certificate in the place of old, with the same or a new key. The old one must
 // be in the inventory, to the byte, not expired and not revoked; its party and profile are
-// taken from there, and policy is applied afresh. Party, Profile and Token of the request are ignored.
+// taken from there, and policy is applied afresh. A Profile of the request that is another one is refused; Party and Token are ignored.
 // Errors are those of [Authority.Issue].
 func (a *Authority) Renew(ctx context.Context, old *x509.Certificate, req Request) (*Certificate, error) {
-	req.Party, req.Profile, req.Token = "", "", ""
+	req.Party, req.Token = "", ""
 	ap := application{Request: req, now: a.now()}
 	if err := a.enterRenewal(ctx, &ap, old); err != nil {
 		return nil, a.refused(ctx, ap, err)
@@ -39,7 +39,11 @@ func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509
 	if err != nil || !bytes.Equal(rec.DER, old.Raw) || rec.Party == "" {
 		return violation("renew-known", "certificate", "not in the inventory of parties", "a certificate that this CA issued to a party")
 	}
+	asked := ap.Profile
 	ap.Party, ap.Profile, ap.renews = rec.Party, rec.Profile, &rec.Serial
+	if asked != "" && asked != rec.Profile {
+		return violation("renew-profile", "profile", fmt.Sprintf("%q", clip(asked)), fmt.Sprintf("%q, that of the certificate, or none; another one takes a token", rec.Profile))
+	}
 	if r := rec.Revocation; r != nil {
 		return violation("renew-revoked", "certificate",
 			fmt.Sprintf("revoked since %s for %s", r.At.UTC().Format(time.RFC3339), r.Reason), "a certificate that is not revoked")

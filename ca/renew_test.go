@@ -24,7 +24,13 @@ func TestRenewTakesPartyAndProfileFromTheInventory(t *testing.T) {
 	}
 	w.advance(20 * 24 * time.Hour)
 	key := newKey(t)
-	again := ca.Request{Party: "shop1", Profile: "merchant", Token: "t", CSR: csr(t, key), Requester: "spiffe://gateway.pay.example/gateway", Protocol: "renew"}
+	other := ca.Request{Profile: "merchant", CSR: csr(t, key), Requester: "spiffe://gateway.pay.example/gateway", Protocol: "est"}
+	if _, err := w.ca.Renew(t.Context(), old.Leaf, other); err == nil {
+		t.Error("renewed under another profile")
+	} else {
+		wantRule(t, err, "renew-profile")
+	}
+	again := ca.Request{Party: "shop1", Token: "t", CSR: csr(t, key), Requester: "spiffe://gateway.pay.example/gateway", Protocol: "renew"}
 	c, err := w.ca.Renew(t.Context(), old.Leaf, again)
 	if err != nil {
 		t.Fatal(err)

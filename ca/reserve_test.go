@@ -66,8 +66,10 @@ func TestSerialsReservedAheadAreGivenBackOrRevoked(t *testing.T) {
 	w := newWorld(t)
 	w.open()
 	const n = 40
-	if asked := issueAtOnce(t, w, n); asked >= n/2 {
-		t.Errorf("%d reservations for %d certificates at once, want them shared", asked, n)
+	for try := 0; len(w.store.intents) == 0 && try < 20; try++ { // it is luck whether all of them were needed
+		if asked := issueAtOnce(t, w, n); asked >= n/2 {
+			t.Errorf("%d reservations for %d certificates at once, want them shared", asked, n)
+		}
 	}
 	if len(w.store.intents) == 0 {
 		t.Fatal("nothing was reserved ahead: this test tests nothing")
@@ -83,7 +85,9 @@ func TestSerialsReservedAheadAreGivenBackOrRevoked(t *testing.T) {
 	if left, closed := len(w.store.intents), w.events(audit.IntentClosed); left != 0 || len(closed) != 0 {
 		t.Errorf("%d intents and %d closed after giving back, want none", left, len(closed))
 	}
-	issueAtOnce(t, w, n)
+	for try := 0; len(w.store.intents) == 0 && try < 20; try++ { // it is luck whether all of them were needed
+		issueAtOnce(t, w, n)
+	}
 	spare := slices.Clone(w.store.intents)
 	w.open() // as after a crash
 	if left, closed := len(w.store.intents), w.events(audit.IntentClosed); left != 0 || len(closed) != len(spare) || len(spare) == 0 {

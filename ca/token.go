@@ -38,6 +38,7 @@ type Token struct {
 	Profile   string             `json:"profile"`
 	Request   string             `json:"request,omitempty"` // SHA-256 of the only request (PKCS#10, DER) that may redeem it, hexadecimal
 	Key       string             `json:"key,omitempty"`     // SHA-256 of the only public key (SubjectPublicKeyInfo) it is for, hexadecimal
+	Digest    string             `json:"digest,omitempty"`  // SHA-256 of the token as it was handed out, hexadecimal; "" for one that only its signature proves
 	Created   time.Time          `json:"created,omitzero"`
 	NotAfter  time.Time          `json:"not_after"`
 	By        string             `json:"by"` // who made it

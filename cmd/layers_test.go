@@ -22,7 +22,7 @@ const module = "github.com/payca/payca/"
 var order = []string{
 	"policy", "policy/rules", "policy/weakkeys", "ocsp/feed", "ocsp", "policy/path",
 	"ca/audit", "ca/boltlog", "ca", "ca/bulk", "ca/lint", "ca/status", "ca/boltstore", "ca/pgstore", "ca/storetest", "ca/catest",
-	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/keystore", "enroll/server", "enroll/step",
+	"enroll/strictjson", "enroll/problem", "enroll", "enroll/internal/testca", "enroll/mtls", "enroll/keystore", "enroll/server", "enroll/est", "enroll/step",
 	"payment/money", "payment/ledger", "payment", "payment/account", "payment/agent", "payment/agent/*", "payment/paytest",
 	"cmd/internal/*", "cmd/payca",
 }

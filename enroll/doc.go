@@ -9,6 +9,7 @@
 //
 //   - The private key is made here and never leaves.
 //   - Key and certificate change together: a crash at any point leaves the old pair or the new one.
+//   - Several processes may look after one directory: its lock lets one of them enroll or renew.
 //   - A key is never overwritten; one that was replaced is removed only after its successor is in place,
 //     and one that others sealed to only 7 days later.
 //   - Nothing is trusted but the root whose fingerprint the token names.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -83,7 +82,7 @@ func (e *Encryption) Key(thumbprint string) (*ecdh.PrivateKey, bool) {
 // Run replaces certificate and key at two thirds of the certificate's life, as [Source.Run] does, and removes
 // the keys that are no longer needed. It returns when ctx ends.
 func (e *Encryption) Run(ctx context.Context) error {
-	keepFresh(ctx, e.cfg.Now, e.next, func(ctx context.Context) bool {
+	keepFresh(ctx, e.cfg.Now, e.next, func() time.Duration { return lastRetry }, func(ctx context.Context) bool {
 		err := e.renew(ctx)
 		if err != nil {
 			e.warn(ctx, err)
@@ -102,8 +101,7 @@ func (e *Encryption) warn(ctx context.Context, err error) {
 func (e *Encryption) next() time.Time {
 	held := *e.held.Load()
 	leaf := held[len(held)-1].chain[0]
-	spread := leaf.NotAfter.Sub(leaf.NotBefore) / 10
-	at := RenewAfter(leaf).Add(rand.N(spread + 1)) //nolint:gosec // it spreads load, nobody must not guess it
+	at := renewAt(leaf)
 	for _, s := range held[:len(held)-1] {
 		if s.until.Before(at) {
 			at = s.until

@@ -66,6 +66,11 @@ func Enroll(ctx context.Context, cfg EnrollConfig) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	l, err := lockDir(ctx, cfg.Dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer l.unlock()
 	stands, err := Open(cfg.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -76,18 +81,18 @@ func Enroll(ctx context.Context, cfg EnrollConfig) (Outcome, error) {
 	case !cfg.Force && cfg.Now().Before(stands.Leaf().NotAfter):
 		return renew(ctx, cfg.Dir, stands, false, cfg.Now)
 	}
-	return begin(ctx, cfg, token)
+	return begin(ctx, cfg, token, l)
 }
 
 // begin enrolls, or goes on with an enrollment that is under way.
-func begin(ctx context.Context, cfg EnrollConfig, token Token) (Outcome, error) {
+func begin(ctx context.Context, cfg EnrollConfig, token Token, l *locked) (Outcome, error) {
 	if cfg.Notify == nil {
 		cfg.Notify = func(Pending) {}
 	}
 	if cfg.Poll == 0 {
 		cfg.Poll = pollEvery
 	}
-	w, err := openWaiting(ctx, cfg, token)
+	w, err := openWaiting(ctx, cfg, token, l)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -113,6 +118,14 @@ func begin(ctx context.Context, cfg EnrollConfig, token Token) (Outcome, error) 
 // Renew renews the identity in dir if two thirds of its certificate's life
 // are over, or if it is forced to. The key stays.
 func Renew(ctx context.Context, dir string, force bool) (Outcome, error) {
+	if _, err := Open(dir); err != nil {
+		return Outcome{}, err
+	}
+	l, err := lockDir(ctx, dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer l.unlock()
 	stands, err := Open(dir)
 	if err != nil {
 		return Outcome{}, err
@@ -122,7 +135,7 @@ func Renew(ctx context.Context, dir string, force bool) (Outcome, error) {
 
 func renew(ctx context.Context, dir string, stands *Credential, force bool, now func() time.Time) (Outcome, error) {
 	if !force && now().Before(RenewAfter(stands.Leaf())) {
-		return outcome(Kept, stands, dir), nil
+		return stands.Outcome(Kept, dir), nil
 	}
 	next, err := fetchRenewal(ctx, stands, now)
 	if err != nil {
@@ -131,7 +144,7 @@ func renew(ctx context.Context, dir string, stands *Credential, force bool, now 
 	if _, err := next.Save(dir); err != nil {
 		return Outcome{}, err
 	}
-	return outcome(Renewed, next, dir), nil
+	return next.Outcome(Renewed, dir), nil
 }
 
 // fetchRenewal gets a new certificate for the same key, over mutual TLS.
@@ -172,7 +185,7 @@ func accept(reply *Reply, c *Credential, network, party string, cfg EnrollConfig
 	if _, err := c.Save(cfg.Dir); err != nil {
 		return Outcome{}, err
 	}
-	return outcome(Enrolled, c, cfg.Dir), nil
+	return c.Outcome(Enrolled, cfg.Dir), nil
 }
 
 // take puts the certificate of a reply into the credential: it must chain to
@@ -193,7 +206,8 @@ func (c *Credential) take(reply *Reply, now time.Time) error {
 	return nil
 }
 
-func outcome(action Action, c *Credential, dir string) Outcome {
+// Outcome describes the credential, which is kept in dir.
+func (c *Credential) Outcome(action Action, dir string) Outcome {
 	leaf := c.Leaf()
 	return Outcome{
 		Action: action, Identity: c.Identity, Serial: fmt.Sprintf("%x", leaf.SerialNumber),

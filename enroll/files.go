@@ -299,7 +299,8 @@ func keepKey(dir string, key crypto.Signer) error {
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		if there, err := os.ReadFile(filepath.Join(dir, name)); err != nil || bytes.Equal(there, raw) {
+		there, err := os.ReadFile(filepath.Join(dir, name)) //nolint:gosec // the name is made of hexadecimal digits
+		if err != nil || bytes.Equal(there, raw) {
 			return err
 		}
 	}

@@ -8,31 +8,37 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
+	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
-)
-
-// The pace of a source that cannot renew.
-const (
-	firstRetry = 30 * time.Second
-	lastRetry  = time.Hour
 )
 
 // SourceConfig says which identity a [Source] keeps fresh.
 type SourceConfig struct {
-	Dir    string           // identity directory; read once, written at every renewal
+	Dir    string           // identity directory; read when Run looks after it, written at every renewal
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil for none
+	// Changed is told of the certificate when Run begins, and of each that takes its place, whoever put it there. While it
+	// returns an error it is told again, at growing intervals.
+	Changed func(ctx context.Context, c *Credential) error
+	// Renew gets the successor of a credential, for the same identity; nil asks the CA over mutual TLS.
+	Renew func(ctx context.Context, stands *Credential) (*Credential, error)
+	// EndExpired lets Run end when the certificate has expired and the CA does not renew it any more. Without it Run goes on
+	// asking, at the longest interval, and sees when somebody puts another certificate into the directory.
+	EndExpired bool
+	// Stapler, if not nil, gets the OCSP response that is shown with the certificate, in both directions. It is
+	// renewed at half of its life and kept in Dir as StapleFile, if there is a Dir.
+	Stapler *ocsp.Stapler
 }
 
 // A Source hands out the certificate of one party and keeps it fresh: what
 // asks it at every handshake never shows an old one. It is safe for concurrent use.
 type Source struct {
 	cfg     SourceConfig
-	current atomic.Pointer[Credential]
+	current atomic.Pointer[shown]
+	told    *Credential // what Changed was told without an error; of Run alone
 }
 
 // OpenSource opens an identity directory. An error wraps fs.ErrNotExist if there is no identity.
@@ -42,19 +48,25 @@ func OpenSource(cfg SourceConfig) (*Source, error) {
 		return nil, err
 	}
 	s := newSource(cfg)
-	s.current.Store(c)
+	s.current.Store(s.recalled(c))
 	return s, nil
 }
 
 // NewStaticSource returns a source of a certificate that lives in memory and is never
-// renewed: the certificate, its issuer's, and the key.
+// renewed: the certificate, its issuer's, and the key. What is stapled to it stays.
 func NewStaticSource(certificate tls.Certificate, trust policy.Trust) (*Source, error) {
+	return NewMemorySource(certificate, trust, SourceConfig{})
+}
+
+// NewMemorySource is NewStaticSource with a stapler, a clock and a logger. It ignores Dir.
+func NewMemorySource(certificate tls.Certificate, trust policy.Trust, cfg SourceConfig) (*Source, error) {
 	c, err := credentialOf(certificate, trust)
 	if err != nil {
 		return nil, fmt.Errorf("static source: %w", err)
 	}
-	s := newSource(SourceConfig{})
-	s.current.Store(c)
+	cfg.Dir = ""
+	s := newSource(cfg)
+	s.current.Store(&shown{Credential: c})
 	return s, nil
 }
 
@@ -78,7 +90,8 @@ func credentialOf(certificate tls.Certificate, trust policy.Trust) (*Credential,
 }
 
 // Replace swaps the certificate for another of the same identity, which every
-// handshake from now on shows; it is for programs that renew in their own way, or staple.
+// handshake from now on shows; it is for programs that renew in their own way, or staple. With a Stapler it is
+// shown without a staple until Run has one.
 func (s *Source) Replace(certificate tls.Certificate) error {
 	stands := s.current.Load()
 	next, err := credentialOf(certificate, stands.Trust())
@@ -89,7 +102,7 @@ func (s *Source) Replace(certificate tls.Certificate) error {
 		return fmt.Errorf("replacing a certificate: got one of %s, want one of %s", next.Identity, stands.Identity)
 	}
 	next.URL = stands.URL
-	s.current.Store(next)
+	s.current.Store(&shown{Credential: next})
 	return nil
 }
 
@@ -100,11 +113,22 @@ func newSource(cfg SourceConfig) *Source {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Renew == nil {
+		cfg.Renew = func(ctx context.Context, stands *Credential) (*Credential, error) {
+			return fetchRenewal(ctx, stands, cfg.Now)
+		}
+	}
 	return &Source{cfg: cfg}
 }
 
-// Certificate returns the certificate of now, with its key and issuer.
-func (s *Source) Certificate() (*tls.Certificate, error) { return s.current.Load().TLS(), nil }
+// Certificate returns the certificate of now, with its key and issuer, and a stapled OCSP response if there is one that holds.
+func (s *Source) Certificate() (*tls.Certificate, error) {
+	c := s.current.Load()
+	if c.stapled != nil && s.cfg.Now().Before(c.until) {
+		return c.stapled, nil
+	}
+	return c.TLS(), nil
+}
 
 // Identity returns who the source speaks for.
 func (s *Source) Identity() policy.Identity { return s.current.Load().Identity }
@@ -117,72 +141,3 @@ func (s *Source) Now() time.Time { return s.cfg.Now() }
 
 // URL returns where the CA is.
 func (s *Source) URL() string { return s.current.Load().URL }
-
-// Run renews the certificate at two thirds of its life, spread over a tenth of
-// it so that parties enrolled together do not return together. When the CA cannot be
-// reached it tries again, at growing intervals, for as long as it takes. Run returns when ctx ends.
-func (s *Source) Run(ctx context.Context) error {
-	if s.cfg.Dir == "" {
-		<-ctx.Done()
-		return nil
-	}
-	keepFresh(ctx, s.cfg.Now, s.next, func(ctx context.Context) bool {
-		err := s.renew(ctx)
-		if err != nil {
-			s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "cannot renew certificate", slog.String("subject", s.Identity().String()), slog.Any("err", err))
-		}
-		return err == nil
-	})
-	return nil
-}
-
-// keepFresh calls renew whenever next says, and at growing intervals when renew fails, until ctx ends.
-// It leaves a while between two calls, also when the CA hands out certificates that are due at once.
-func keepFresh(ctx context.Context, now, next func() time.Time, renew func(context.Context) bool) {
-	retry := firstRetry
-	wait := next().Sub(now())
-	for {
-		timer := time.NewTimer(max(0, wait))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		if renew(ctx) {
-			retry = firstRetry
-			wait = max(firstRetry, next().Sub(now()))
-			continue
-		}
-		wait = retry
-		retry = min(2*retry, lastRetry)
-	}
-}
-
-// next is when the certificate is to be renewed.
-func (s *Source) next() time.Time {
-	leaf := s.current.Load().Leaf()
-	spread := leaf.NotAfter.Sub(leaf.NotBefore) / 10
-	return RenewAfter(leaf).Add(rand.N(spread + 1)) //nolint:gosec // it spreads load, nobody must not guess it
-}
-
-func (s *Source) renew(ctx context.Context) error {
-	// Another process may have renewed it.
-	stands, err := Open(s.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	if s.cfg.Now().Before(RenewAfter(stands.Leaf())) {
-		s.current.Store(stands)
-		return nil
-	}
-	next, err := fetchRenewal(ctx, stands, s.cfg.Now)
-	if err != nil {
-		return err
-	}
-	if _, err := next.Save(s.cfg.Dir); err != nil {
-		return err
-	}
-	s.current.Store(next)
-	return nil
-}

@@ -32,6 +32,7 @@ type waiting struct {
 	path   string
 	roots  []*x509.Certificate
 	signer crypto.Signer
+	locked *locked // nobody else changes the directory, but while it is waited
 }
 
 func waitingPath(dir string, t Token) string {
@@ -39,8 +40,8 @@ func waitingPath(dir string, t Token) string {
 }
 
 // openWaiting reads what waits for the token, or begins it.
-func openWaiting(ctx context.Context, cfg EnrollConfig, t Token) (*waiting, error) {
-	w := &waiting{path: waitingPath(cfg.Dir, t)}
+func openWaiting(ctx context.Context, cfg EnrollConfig, t Token, l *locked) (*waiting, error) {
+	w := &waiting{path: waitingPath(cfg.Dir, t), locked: l}
 	raw, err := os.ReadFile(w.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return w, w.begin(ctx, cfg, t)
@@ -139,8 +140,27 @@ func (w *waiting) save() error {
 	return WriteFile(w.path, append(raw, '\n'), 0o600)
 }
 
-// drop ends what waited.
-func (w *waiting) drop() error { return os.Remove(w.path) }
+// drop ends what waited, unless another process did, while this one waited.
+func (w *waiting) drop() error {
+	err := os.Remove(w.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// pause waits a while, in which others may do something in the directory: deliver an approval, or finish.
+func (w *waiting) pause(ctx context.Context, d time.Duration) error {
+	w.locked.unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	}
+	return w.locked.lock(ctx)
+}
 
 // ask sends the request, or asks what became of it, until there is a certificate or it has to be waited for.
 func (w *waiting) ask(ctx context.Context, client *Client, cfg EnrollConfig) (*Reply, error) {
@@ -159,12 +179,8 @@ func (w *waiting) ask(ctx context.Context, client *Client, cfg EnrollConfig) (*R
 		if !cfg.Wait {
 			return reply, nil
 		}
-		timer := time.NewTimer(cfg.Poll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
-		case <-timer.C:
+		if err := w.pause(ctx, cfg.Poll); err != nil {
+			return nil, err
 		}
 		reply, err = client.Fetch(ctx, w.Request)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,29 +14,28 @@ import (
 	"github.com/payca/payca/ocsp/feed"
 )
 
-// A Mode says what a [Checker] does with a certificate of which nothing could be
-// learned. The zero Mode is HardFail.
-type Mode int
-
-// The modes. Revoked is refused in both, and so is a certificate of which its
-// responder says, signed, that it does not know it.
-const (
-	HardFail Mode = iota // refuse it
-	SoftFail             // admit it, log it, count it
-)
-
 // CheckerConfig is what a [Checker] is made from. All of it may be left out.
 type CheckerConfig struct {
 	// Client fetches; nil for one of the checker's own. Its redirects are confined
 	// and its cookies left out. Unless AllowPrivate is set, its Transport must be
 	// nil, because no other can be kept from private addresses.
 	Client *http.Client
-	Mode   Mode
-	// MaxAge is how long a fetched verdict is reused, 0 for 1 s. Negative: never.
+	Mode   Mode // of this checker; [Checker.As] makes others that know what it knows
+	// MaxAge is how long a fetched verdict is reused, 0 for 1 s. Negative: never. That nothing was found out is
+	// not reused for longer than 1 s.
 	MaxAge       time.Duration
 	Timeout      time.Duration // of one fetch, 0 for 2 s
+	Budget       time.Duration // of one check, whatever it fetches, 0 for twice the Timeout
 	Skew         time.Duration // tolerated difference of clocks, 0 for 5 min
 	AllowPrivate bool          // fetch from loopback and private addresses too
+	Hosts        []string      // if not empty, fetch from these hosts alone
+	RequireNonce bool          // believe OCSP responders only if they answer with the nonce they were sent
+	// ShortLived, if not 0, is the longest life of a certificate whose status nobody need ask for: one that says so itself,
+	// by the extension noRevAvail (RFC 9608).
+	ShortLived time.Duration
+	// Cache, if not "", is a file that keeps answers and CRLs over a restart; [Checker.Run] writes it. They are
+	// verified again when they are used, so who can write the file can make the checker ask, and nothing else.
+	Cache string
 	// Feed, if not nil, tells of revocations as they happen. What was learned by an answer signed since it began then
 	// stands until its nextUpdate, and not for MaxAge, while the feed is live and tells of no change.
 	Feed   *feed.Client
@@ -47,9 +45,16 @@ type CheckerConfig struct {
 
 // A Checker says whether certificates are revoked. It is safe for concurrent use.
 type Checker struct {
+	*knowledge
+	mode Mode
+}
+
+// knowledge is what the checkers of all modes share.
+type knowledge struct {
 	cfg       CheckerConfig
 	client    *http.Client
 	lists     lists
+	cache     cache
 	softFails atomic.Uint64
 
 	mu      sync.Mutex
@@ -65,57 +70,22 @@ type checkFlight struct {
 	err     error
 }
 
-// A RevokedError refuses a certificate that is revoked or on hold.
-type RevokedError struct {
-	Serial string    // hexadecimal
-	At     time.Time // since when
-	Reason int       // reason code of RFC 5280
-	Source string    // who said so: as in Verdict
-}
-
-// Error says since when and why.
-func (e *RevokedError) Error() string {
-	return fmt.Sprintf("certificate %s is revoked since %s for %s, says %s",
-		e.Serial, e.At.UTC().Format(time.RFC3339), reasonName(e.Reason), e.Source)
-}
-
-// OnHold reports whether the certificate may become good again (certificateHold).
-func (e *RevokedError) OnHold() bool { return e.Reason == reasonHold }
-
-// An UnknownError refuses a certificate that nothing vouches for.
-type UnknownError struct {
-	Serial string // hexadecimal
-	Denied bool   // its own responder says, signed, that it does not know it
-	Err    error  // what was tried, joined; nil if there was nothing to try
-}
-
-// Error says what was tried.
-func (e *UnknownError) Error() string {
-	switch {
-	case e.Denied:
-		return "certificate " + e.Serial + " is unknown to its issuer's OCSP responder: want one that was issued"
-	case e.Err == nil:
-		return "certificate " + e.Serial + " names no OCSP responder and no CRL: want at least one"
-	}
-	return fmt.Sprintf("status of certificate %s is not known: %v", e.Serial, e.Err)
-}
-
-// Unwrap returns what was tried.
-func (e *UnknownError) Unwrap() error { return e.Err }
-
 // NewChecker makes a checker.
 func NewChecker(cfg CheckerConfig) (*Checker, error) {
-	if cfg.Mode != HardFail && cfg.Mode != SoftFail {
-		return nil, fmt.Errorf("new checker: mode %d: want HardFail or SoftFail", cfg.Mode)
+	if err := cfg.Mode.check(); err != nil {
+		return nil, fmt.Errorf("new checker: %w", err)
 	}
-	if cfg.Timeout < 0 || cfg.Skew < 0 {
-		return nil, fmt.Errorf("new checker: Timeout %v, Skew %v: want neither negative", cfg.Timeout, cfg.Skew)
+	if cfg.Timeout < 0 || cfg.Budget < 0 || cfg.Skew < 0 || cfg.ShortLived < 0 {
+		return nil, fmt.Errorf("new checker: Timeout %v, Budget %v, Skew %v, ShortLived %v: want none negative", cfg.Timeout, cfg.Budget, cfg.Skew, cfg.ShortLived)
 	}
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = time.Second
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 2 * time.Second
+	}
+	if cfg.Budget == 0 {
+		cfg.Budget = 2 * cfg.Timeout
 	}
 	if cfg.Skew == 0 {
 		cfg.Skew = defaultSkew
@@ -130,52 +100,66 @@ func NewChecker(cfg CheckerConfig) (*Checker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new checker: %w", err)
 	}
-	c := &Checker{cfg: cfg, client: client, flights: make(map[[32]byte]*checkFlight)}
-	c.memory.init()
-	c.lists.init()
-	return c, nil
+	k := &knowledge{cfg: cfg, client: client, flights: make(map[[32]byte]*checkFlight)}
+	k.memory.init()
+	k.lists.init()
+	k.load()
+	return &Checker{k, cfg.Mode}, nil
 }
-
-// SoftFails returns how many checks found nothing out and admitted the
-// certificate nevertheless, each reuse of such a verdict left out.
-func (c *Checker) SoftFails() uint64 { return c.softFails.Load() }
 
 // Check says whether leaf, which issuer issued, is good. The caller has verified the
 // chain. staple is a stapled OCSP response, nil for none; an answer that
 // cannot be trusted is treated as none.
 //
 // It asks, in this order, until there is an answer: what it knows to be revoked for
-// good, the staple, what it learned within MaxAge, OCSP, CRLs. The error is a
+// good, the feed, the staple, what it learned within MaxAge, OCSP, CRLs. The error is a
 // *[RevokedError], an *[UnknownError], or that of ctx. A nil error with
 // State Unknown and Source "none" is SoftFail's.
 func (c *Checker) Check(ctx context.Context, leaf, issuer *x509.Certificate, staple []byte) (Verdict, error) {
 	if err := checkPair(leaf, issuer); err != nil {
 		return Verdict{}, fmt.Errorf("checking status: %w", err)
 	}
+	v, err, fresh := c.check(ctx, leaf, issuer, staple)
+	return c.judge(ctx, leaf, v, err, fresh)
+}
+
+// check is Check before the mode decides. fresh says that nobody was told of this outcome yet.
+func (c *Checker) check(ctx context.Context, leaf, issuer *x509.Certificate, staple []byte) (v Verdict, err error, fresh bool) {
 	id := sha256.Sum256(leaf.Raw)
 	now := c.cfg.Now()
 	c.mu.Lock()
 	known := c.memory.find(id)
+	saved := c.cache.take(id)
 	c.mu.Unlock()
+	if saved != nil {
+		known = c.recall(id, saved, leaf, issuer)
+	}
 	if known.fresh(now) && known.final() {
-		return known.verdict, known.err
+		return known.verdict, known.err, false
 	}
 	if v, err, ok := c.followed(leaf, known, now); ok {
-		return v, err
+		return v, err, false
 	}
 	if len(staple) > 0 {
 		if v, err, ok := c.checkStaple(id, known, leaf, issuer, staple); ok {
-			return v, err
+			return v, err, false
 		}
 	}
+	if c.shortLived(leaf) {
+		return Verdict{State: Good, Source: "short-lived", CheckedAt: now, ThisUpdate: leaf.NotBefore, NextUpdate: leaf.NotAfter}, nil, false
+	}
+	if c.mode == StapledOnly && !leaf.IsCA {
+		v, err = c.stapled(leaf, known, now)
+		return v, err, err != nil
+	}
 	if known.fresh(now) {
-		return known.verdict, known.err
+		return known.verdict, known.err, false
 	}
 	return c.join(ctx, id, leaf, issuer)
 }
 
 // followed is what the feed says of a certificate; ok says whether it decides.
-func (c *Checker) followed(leaf *x509.Certificate, known entry, now time.Time) (v Verdict, err error, ok bool) {
+func (c *knowledge) followed(leaf *x509.Certificate, known entry, now time.Time) (v Verdict, err error, ok bool) {
 	if c.cfg.Feed == nil {
 		return v, nil, false
 	}
@@ -185,72 +169,79 @@ func (c *Checker) followed(leaf *x509.Certificate, known entry, now time.Time) (
 	case changed && change.State != feed.Released:
 		v = Verdict{State: Revoked, Source: "feed", CheckedAt: now, ThisUpdate: change.At, NextUpdate: leaf.NotAfter, RevokedAt: change.At, Reason: change.Reason}
 		return v, v.refusal(leaf), true
-	case changed || !live || known.err != nil || known.verdict.State != Good:
+	case changed || !live || known.verdict.State == Revoked:
 		return v, nil, false
 	}
-	v = known.verdict
-	return v, nil, v.ProducedAt.Add(time.Second).After(since) && !now.Before(v.CheckedAt) && now.Before(v.NextUpdate)
+	for _, v := range [2]Verdict{known.verdict, known.stapled} {
+		if v.State == Good && v.ProducedAt.Add(time.Second).After(since) && !now.Before(v.CheckedAt) && now.Before(v.NextUpdate) {
+			return v, nil, true
+		}
+	}
+	return v, nil, false
 }
 
-// join waits for the flight that checks leaf, which it begins if there is none young enough.
-func (c *Checker) join(ctx context.Context, id [32]byte, leaf, issuer *x509.Certificate) (Verdict, error) {
+// join waits for the flight that checks leaf, which it begins if there is none young enough; fresh says that it did.
+func (c *knowledge) join(ctx context.Context, id [32]byte, leaf, issuer *x509.Certificate) (v Verdict, err error, fresh bool) {
 	c.mu.Lock()
 	now := c.cfg.Now()
 	if known := c.memory.find(id); known.fresh(now) { // a flight may have landed since Check looked
 		c.mu.Unlock()
-		return known.verdict, known.err
+		return known.verdict, known.err, false
 	}
 	f := c.flights[id]
 	if f == nil || now.Sub(f.begun) > c.cfg.MaxAge {
+		fresh = true
 		f = &checkFlight{begun: now, done: make(chan struct{})}
 		c.flights[id] = f
-		// The flight outlives a caller that gives up: others wait for it. Each
+		// The flight outlives a caller that gives up: others wait for it, and what it brings serves the next. Each
 		// of its fetches is bounded by Timeout.
 		go c.fly(context.WithoutCancel(ctx), f, id, leaf, issuer)
 	}
 	c.mu.Unlock()
+	budget := time.NewTimer(c.cfg.Budget)
+	defer budget.Stop()
 	select {
 	case <-f.done:
-		return f.verdict, f.err
+		return f.verdict, f.err, fresh
+	case <-budget.C:
+		return nothing(now), &UnknownError{Serial: leaf.SerialNumber.Text(16), Err: fmt.Errorf("no answer within %v", c.cfg.Budget)}, fresh
 	case <-ctx.Done():
-		return Verdict{}, fmt.Errorf("checking status: %w", ctx.Err())
+		return Verdict{}, fmt.Errorf("checking status: %w", ctx.Err()), false
 	}
 }
 
+// nothing is the verdict when nothing was learned.
+func nothing(now time.Time) Verdict { return Verdict{Source: "none", CheckedAt: now} }
+
 // fly asks the network and remembers the outcome.
-func (c *Checker) fly(ctx context.Context, f *checkFlight, id [32]byte, leaf, issuer *x509.Certificate) {
-	verdict, err := c.ask(ctx, leaf, issuer)
+func (c *knowledge) fly(ctx context.Context, f *checkFlight, id [32]byte, leaf, issuer *x509.Certificate) {
+	verdict, answer, err := c.ask(ctx, leaf, issuer)
 	now := c.cfg.Now()
 	c.mu.Lock()
 	known := c.memory.find(id)
 	if known.outlasts(verdict, now) {
-		verdict, err = known.verdict, known.err
-	}
-	var unknown *UnknownError
-	soft := c.cfg.Mode == SoftFail && errors.As(err, &unknown) && !unknown.Denied
-	if soft {
-		c.softFails.Add(1)
-		err = nil
+		verdict, answer, err = known.verdict, known.answer, known.err
 	}
 	f.verdict, f.err = verdict, err
 	c.memory.learn(id, verdict, err, c.until(verdict, leaf, now))
+	c.remember(id, verdict, answer)
 	if c.flights[id] == f {
 		delete(c.flights, id)
 	}
 	c.mu.Unlock()
 	close(f.done)
-	if soft {
-		c.cfg.Logger.WarnContext(ctx, "certificate of unknown status admitted",
-			slog.String("serial", leaf.SerialNumber.Text(16)), slog.Any("err", unknown))
-	}
 }
 
 // until returns how long a verdict is reused.
-func (c *Checker) until(v Verdict, leaf *x509.Certificate, now time.Time) time.Time {
-	if v.final() {
+func (c *knowledge) until(v Verdict, leaf *x509.Certificate, now time.Time) time.Time {
+	age := c.cfg.MaxAge
+	switch {
+	case v.final():
 		return leaf.NotAfter
+	case v.State == Unknown:
+		age = min(age, time.Second) // it may be known, or reachable, in a moment
 	}
-	until := now.Add(c.cfg.MaxAge)
+	until := now.Add(age)
 	if !v.NextUpdate.IsZero() && v.NextUpdate.Before(until) {
 		return v.NextUpdate
 	}
@@ -260,19 +251,8 @@ func (c *Checker) until(v Verdict, leaf *x509.Certificate, now time.Time) time.T
 // final says whether nothing can make the certificate good again.
 func (v Verdict) final() bool { return v.State == Revoked && v.Reason != reasonHold }
 
-// refusal returns the error that goes with a verdict of OCSP or a CRL.
-func (v Verdict) refusal(leaf *x509.Certificate) error {
-	switch v.State {
-	case Good:
-		return nil
-	case Revoked:
-		return &RevokedError{Serial: leaf.SerialNumber.Text(16), At: v.RevokedAt, Reason: v.Reason, Source: v.Source}
-	}
-	return &UnknownError{Serial: leaf.SerialNumber.Text(16), Denied: true}
-}
-
 // checkStaple verifies a staple, or remembers that it did. ok says whether it decides.
-func (c *Checker) checkStaple(id [32]byte, known entry, leaf, issuer *x509.Certificate, staple []byte) (v Verdict, err error, ok bool) {
+func (c *knowledge) checkStaple(id [32]byte, known entry, leaf, issuer *x509.Certificate, staple []byte) (v Verdict, err error, ok bool) {
 	now := c.cfg.Now()
 	sum := sha256.Sum256(staple)
 	if known.staple == sum && !now.After(known.stapled.NextUpdate) && !known.outlasts(known.stapled, now) {
@@ -290,30 +270,7 @@ func (c *Checker) checkStaple(id [32]byte, known entry, leaf, issuer *x509.Certi
 		c.memory.learnStaple(id, sum, v)
 	} else {
 		c.memory.learn(id, v, err, c.until(v, leaf, now))
+		c.remember(id, v, staple)
 	}
 	return v, err, true
 }
-
-// ask asks OCSP responders, then CRLs.
-func (c *Checker) ask(ctx context.Context, leaf, issuer *x509.Certificate) (Verdict, error) {
-	var tried []error
-	for _, url := range firstTwo(leaf.OCSPServer) {
-		v, err := c.askOCSP(ctx, url, leaf, issuer)
-		if err == nil {
-			return v, v.refusal(leaf)
-		}
-		tried = append(tried, fmt.Errorf("OCSP at %s: %w", url, err))
-	}
-	for _, url := range firstTwo(leaf.CRLDistributionPoints) {
-		v, err := c.askCRL(ctx, url, leaf, issuer)
-		if err == nil {
-			return v, v.refusal(leaf)
-		}
-		tried = append(tried, fmt.Errorf("CRL at %s: %w", url, err))
-	}
-	return Verdict{Source: "none", CheckedAt: c.cfg.Now()},
-		&UnknownError{Serial: leaf.SerialNumber.Text(16), Err: errors.Join(tried...)}
-}
-
-// firstTwo bounds how many places one certificate makes us try.
-func firstTwo(urls []string) []string { return urls[:min(2, len(urls))] }

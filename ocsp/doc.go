@@ -4,8 +4,8 @@
 //
 // The answering side is a [Responder], an http.Handler over a [Source] with one
 // delegated [Signer] for each issuer, and [CRL], which writes a revocation list, full, shard or
-// delta, as a stream for somebody else to sign. The asking side is a [Checker]: a stapled
-// answer, its memory, OCSP, then the CRL. [ParseRequest], [ParseResponse],
+// delta, as a stream for somebody else to sign. The asking side is a [Checker]: the change feed, a stapled
+// answer, its memory, OCSP, then the CRL and its delta; [Checker.As] gives operations that bear more or less than others a [Mode] of their own. [ParseRequest], [ParseResponse],
 // [ParseCRL], [ScanCRL] and [VerifyResponse] are the parts that both stand on. An [Index] before
 // the Source holds the statuses of millions of certificates in memory, and
 // [Responder.Run] renews answers before anybody has to wait for a signature.
@@ -18,7 +18,8 @@
 // signing. An answer is believed only when the issuer's key, or a
 // delegate certified directly by that key for OCSP signing, signed it, for this very
 // certificate, within its time. Revoked is remembered until the certificate expires, a
-// hold for as long as the answer that told it is valid.
+// hold for as long as the answer that told it is valid. A check takes no longer than its Budget, and what a file kept
+// over a restart is verified again before it is used.
 //
 // # What is refused
 //

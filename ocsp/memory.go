@@ -21,6 +21,7 @@ type entry struct {
 	verdict Verdict
 	err     error
 	until   time.Time // verdict and err may be reused before
+	answer  []byte    // the OCSP response that said so, if it is to be kept over a restart
 
 	staple  [32]byte // SHA-256 of a stapled answer that was good
 	stapled Verdict

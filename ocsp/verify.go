@@ -15,7 +15,7 @@ const defaultSkew = 5 * time.Minute
 // A Verdict is what was found out about a certificate.
 type Verdict struct {
 	State      State
-	Source     string    // "ocsp", "crl", "staple" or "none"
+	Source     string    // "feed", "staple", "ocsp", "crl", "short-lived" or "none"
 	ProducedAt time.Time // when the answer was signed; zero for a CRL
 	CheckedAt  time.Time // when it was verified here
 	ThisUpdate time.Time

@@ -45,7 +45,7 @@ type Decision struct {
 	ExtKeyUsage        []x509.ExtKeyUsage      //
 	UnknownExtKeyUsage []asn1.ObjectIdentifier // those that crypto/x509 has no name for
 	Policies           []x509.OID              // certificatePolicies
-	Extensions         []pkix.Extension        // granted from the request, not critical
+	Extensions         []pkix.Extension        // granted from the request, and that of the profile for stapling; not critical
 	NotBefore          time.Time               // whole seconds, UTC
 	NotAfter           time.Time               // the last valid second, UTC
 	PublicKey          crypto.PublicKey        //
@@ -80,6 +80,9 @@ func Decide(req Request) (*Decision, error) {
 	}
 	if len(d.broken) > 0 {
 		return nil, d.broken
+	}
+	if req.Profile.cfg.MustStaple {
+		d.out.Extensions = append(d.out.Extensions, mustStaple())
 	}
 	return &d.out, nil
 }

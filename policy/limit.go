@@ -78,7 +78,7 @@ func (p *Profile) Approval() (Approval, bool) {
 }
 
 // Protocols lists the ways in which a certificate can be asked for.
-func Protocols() []string { return []string{"token", "renew", "issue", "local"} }
+func Protocols() []string { return []string{"token", "renew", "issue", "est", "local"} }
 
 // conduct checks protocols, limits and approval.
 func (c *profileChecker) conduct() {
@@ -101,6 +101,9 @@ func (c *profileChecker) conduct() {
 	}
 	if own := c.p.OCSPSigner() || c.p.Issuer(); own && (limits != Limits{} || cfg.Approval != nil || len(cfg.Protocols) > 0) {
 		c.wrong("use", "limits, approval, protocols: want none, the CA makes these certificates for itself")
+	}
+	if cfg.ServerKeygen && cfg.KeyUsage != keyAgreement {
+		c.wrong("server_keygen", "server_keygen with key_usage %s: want keyAgreement, nobody else makes a key that signs", cfg.KeyUsage)
 	}
 	c.approval()
 }

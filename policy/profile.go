@@ -44,8 +44,13 @@ type ProfileConfig struct {
 	Policies []string `yaml:"policies,omitempty" json:"policies,omitempty"`
 	// Extensions lists the object identifiers of the extensions that a request may bring along, not critical. None of those that the CA writes.
 	Extensions []string `yaml:"extensions,omitempty" json:"extensions,omitempty"`
-	// Protocols lists how a certificate may be asked for: token, renew, issue, local. Every way if it is not given.
+	// MustStaple has certificates say that the TLS server or client that shows them also shows a fresh OCSP response (RFC 7633). Package enroll/mtls
+	// refuses those that do not.
+	MustStaple bool `yaml:"must_staple,omitempty" json:"must_staple,omitempty"`
+	// Protocols lists how a certificate may be asked for: token, renew, issue, est, local. Every way if it is not given.
 	Protocols []string `yaml:"protocols,omitempty" json:"protocols,omitempty"`
+	// ServerKeygen lets the CA make the key, for who asks by EST; with keyAgreement alone.
+	ServerKeygen bool `yaml:"server_keygen,omitempty" json:"server_keygen,omitempty"`
 	// Limits bounds what one party may hold and ask for.
 	Limits Limits `yaml:"limits,omitempty" json:"limits,omitzero"`
 	// Approval says who must approve a request. Nobody if it is not given.
@@ -210,6 +215,9 @@ func (c *profileChecker) keys() {
 		if kinds := keyKinds(cfg.KeyUsage); !slices.Contains(kinds, kind) {
 			c.refuseAt("keys", i, kind, strings.Join(kinds, ", ")+" with "+cfg.KeyUsage)
 		}
+	}
+	if cfg.MustStaple && (cfg.KeyUsage != digitalSignature || !slices.Contains(cfg.ExtKeyUsage, serverAuth) && !slices.Contains(cfg.ExtKeyUsage, clientAuth)) {
+		c.wrong("must_staple", "must_staple: want a profile for TLS servers or clients, nobody else can staple")
 	}
 	if cfg.RSABits < minRSABits || cfg.RSABits > maxRSABits {
 		c.wrong("rsa_bits", "rsa_bits %d: want %d to %d", cfg.RSABits, minRSABits, maxRSABits)

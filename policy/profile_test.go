@@ -104,6 +104,13 @@ func TestNewProfileRefuses(t *testing.T) {
 			c.KeyUsage, c.ExtKeyUsage, c.Keys = "keyAgreement", nil, []string{"RSA"}
 		}, "want P-256, P-384 with keyAgreement"},
 		{"RSA-1024", func(c *policy.ProfileConfig) { c.RSABits = 1024 }, "rsa_bits 1024"},
+		{"encryption that must be stapled", func(c *policy.ProfileConfig) {
+			c.KeyUsage, c.ExtKeyUsage, c.MustStaple = "keyAgreement", nil, true
+		}, "must_staple: want a profile for TLS"},
+		{"an OCSP signer that must be stapled", func(c *policy.ProfileConfig) {
+			c.Name, c.Role, c.ExtKeyUsage, c.MustStaple = "ocsp-signer", "", []string{"OCSPSigning"}, true
+		}, "must_staple: want a profile for TLS"},
+		{"the TLS feature from requests", func(c *policy.ProfileConfig) { c.Extensions = []string{"1.3.6.1.5.5.7.1.24"} }, "the CA writes"},
 		{"RSA-16384", func(c *policy.ProfileConfig) { c.RSABits = 16384 }, "rsa_bits 16384"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type Trust struct {
 	Network string              // its name
 	Roots   []*x509.Certificate // its root certificates: one, or two during a rollover
+	Issuers []*x509.Certificate // issuing CAs that are known, for who presents a certificate without its issuer's; may be empty
 }
 
 // A Use is what the presented certificate is to be used for.
@@ -108,7 +109,7 @@ func (t Trust) chains(presented []*x509.Certificate, use Use, now time.Time) ([]
 	for _, root := range t.Roots {
 		opts.Roots.AddCert(root)
 	}
-	for _, cert := range presented[1:] {
+	for _, cert := range slices.Concat(presented[1:], t.Issuers) {
 		opts.Intermediates.AddCert(cert)
 	}
 	chains, err := presented[0].Verify(opts)
@@ -161,6 +162,8 @@ func roleChain(chains [][]*x509.Certificate, id Identity) ([]*x509.Certificate, 
 	for _, chain := range chains {
 		switch {
 		case len(chain) != 3:
+		case strangeChain(chain) != "": // crypto/x509 passes over what it does not know
+			v = chainViolation("with name constraints that hold "+strangeChain(chain), "DNS names, addresses, URIs and e-mail addresses, without minimum and maximum")
 		case servesRole(chain[1], id):
 			return chain, nil
 		default:
@@ -168,6 +171,16 @@ func roleChain(chains [][]*x509.Certificate, id Identity) ([]*x509.Certificate, 
 		}
 	}
 	return nil, v
+}
+
+// strangeChain names what the name constraints in a chain hold that nobody checks, "" for nothing.
+func strangeChain(chain []*x509.Certificate) string {
+	for _, ca := range chain[1:] {
+		if fault := strangeConstraint(ca); fault != "" {
+			return fault
+		}
+	}
+	return ""
 }
 
 // servesRole says whether the URI constraint of a CA lists the host of the role.

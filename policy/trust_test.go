@@ -246,6 +246,22 @@ func TestIdentifyRefusesChainsThatAreNotLeafIssuerRoot(t *testing.T) {
 	})
 }
 
+func TestIdentifyKnowsIssuersThatWereNotPresented(t *testing.T) {
+	t.Parallel()
+	p := newPKI(t)
+	alone := p.leaf(t, policy.MerchantCA, nil)[:1]
+	if _, err := p.trust().Identify(alone, policy.ClientUse, now); err == nil {
+		t.Error("a leaf alone was accepted by who knows no issuer")
+	}
+	trust := p.trust()
+	for _, is := range p.cas {
+		trust.Issuers = append(trust.Issuers, is.cert)
+	}
+	if peer, err := trust.Identify(alone, policy.ClientUse, now); err != nil || len(peer.Chain) != 3 {
+		t.Errorf("got %+v, %v, want the leaf, its issuer and the root", peer, err)
+	}
+}
+
 func TestIdentifyFindsTheGoodPath(t *testing.T) {
 	t.Parallel()
 	p := newPKI(t)

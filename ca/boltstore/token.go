@@ -26,7 +26,7 @@ var errToken = errors.New("damaged token record")
 // encodeToken writes a token.
 func encodeToken(t ca.Token) ([]byte, error) {
 	w := words{value: append(make([]byte, 0, 256), tokenForm)}
-	w.text(t.ID, t.Party, t.Profile, t.Request, t.Key, t.By)
+	w.text(t.ID, t.Party, t.Profile, t.Request, t.Key, t.By, t.Digest)
 	w.time(t.Created)
 	w.time(t.NotAfter)
 	fate := byte(0)
@@ -58,7 +58,7 @@ func parseToken(value []byte) (t ca.Token, err error) {
 		return t, errToken
 	}
 	r := reader{rest: value[1:]}
-	r.text(&t.ID, &t.Party, &t.Profile, &t.Request, &t.Key, &t.By)
+	r.text(&t.ID, &t.Party, &t.Profile, &t.Request, &t.Key, &t.By, &t.Digest)
 	r.time(&t.Created)
 	r.time(&t.NotAfter)
 	fate := r.octets(1)

@@ -20,6 +20,7 @@ type grant struct {
 	policies   []string           // sorted
 	extensions []string           // that a request may bring along
 	server     bool
+	mustStaple bool
 }
 
 // grantsOf sorts the profiles of leaves by role; those of OCSP signers have none.
@@ -38,7 +39,7 @@ func grantsOf(profiles []*policy.Profile) map[policy.Role][]grant {
 		}
 		slices.Sort(g.unknown)
 		cfg := p.Config()
-		g.policies, g.extensions = cfg.Policies, cfg.Extensions
+		g.policies, g.extensions, g.mustStaple = cfg.Policies, cfg.Extensions, cfg.MustStaple
 		slices.Sort(g.policies)
 		granted[p.Role()] = append(granted[p.Role()], g)
 	}
@@ -87,7 +88,7 @@ var written = map[string]bool{
 	"2.5.29.15": true, "2.5.29.19": true, // keyUsage, basicConstraints
 	"2.5.29.14": false, "2.5.29.35": false, "2.5.29.37": false, "2.5.29.17": false, // key ids, extKeyUsage, subjectAltName
 	"2.5.29.31": false, "1.3.6.1.5.5.7.1.1": false, oidNoCheck.String(): false, // CDP, AIA
-	"2.5.29.32": false, // certificatePolicies
+	"2.5.29.32": false, oidTLSFeature.String(): false, // certificatePolicies, TLS feature
 }
 
 // knownExtensions wants the others to be granted by a profile with the usages of the certificate.
@@ -123,4 +124,26 @@ func knownPolicies(s *subject) string {
 		return ""
 	}
 	return fmt.Sprintf("certificate policies %q, want those of a profile of the role", got)
+}
+
+// oidTLSFeature is id-pe-tlsfeature (RFC 7633).
+var oidTLSFeature = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}
+
+// stapling wants the demand to be stapled exactly where a profile of the role has it, for status_request alone.
+func stapling(s *subject) string {
+	demands := false
+	for _, e := range s.Extensions {
+		if e.Id.Equal(oidTLSFeature) {
+			if demands = true; string(e.Value) != "\x30\x03\x02\x01\x05" {
+				return fmt.Sprintf("TLS feature %x, want status_request alone", e.Value)
+			}
+		}
+	}
+	if !slices.ContainsFunc(s.profiles, func(g grant) bool { return g.fits(s) }) {
+		return "" // payca_role_eku says so
+	}
+	if slices.ContainsFunc(s.profiles, func(g grant) bool { return g.fits(s) && g.mustStaple == demands }) {
+		return ""
+	}
+	return fmt.Sprintf("a demand to be stapled: %t, want what must_staple of a profile of the role says", demands)
 }

@@ -56,6 +56,7 @@ func config(t testing.TB) lint.Config {
 	}
 	for _, p := range append(policy.DefaultProfiles(),
 		policy.ProfileConfig{Name: "merchant-sign", Role: policy.Merchant, Use: "sign", Validity: policy.Duration(30 * 24 * time.Hour)},
+		policy.ProfileConfig{Name: "gateway-stapled", Role: policy.Aggregator, Use: "client", Validity: policy.Duration(30 * 24 * time.Hour), MustStaple: true},
 		policy.ProfileConfig{
 			Name: "merchant-client", Role: policy.Merchant, Use: "client", Validity: policy.Duration(30 * 24 * time.Hour),
 			Extensions: []string{comment.Id.String()}, Policies: []string{"1.3.6.1.4.1.99999.1"},
@@ -125,6 +126,18 @@ func client() *x509.Certificate {
 	return c
 }
 
+var tlsFeature = pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}}
+
+// stapled has what the profile gateway-stapled gives.
+func stapled() *x509.Certificate {
+	c := merchant()
+	c.Subject.OrganizationalUnit, c.Subject.CommonName = []string{"aggregator"}, "ag1"
+	c.URIs[0].Host, c.URIs[0].Path, c.DNSNames = "aggregator.pay.example", "/ag1", nil
+	inside(c, "gateway")
+	c.ExtKeyUsage, c.ExtraExtensions = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, []pkix.Extension{tlsFeature}
+	return c
+}
+
 var policyOID, _ = x509.OIDFromInts([]uint64{1, 3, 6, 1, 4, 1, 99999, 1})
 
 // signer has what the profile merchant-sign gives.
@@ -181,7 +194,7 @@ func TestCleanCertificates(t *testing.T) {
 		return c
 	}
 	for name, template := range map[string]*x509.Certificate{
-		"merchant": merchant(), "encryption": encryption(), "OCSP signer": responder(), "client with policies": client(), "signer of documents": signer(),
+		"merchant": merchant(), "encryption": encryption(), "OCSP signer": responder(), "client with policies": client(), "signer of documents": signer(), "stapled": stapled(),
 		"with addresses": changed(merchant(), func(c *x509.Certificate) {
 			c.IPAddresses = []net.IP{net.IPv4(192, 0, 2, 7).To4(), net.ParseIP("2001:db8::7")}
 		}),
@@ -278,6 +291,12 @@ func TestFindings(t *testing.T) {
 		}},
 		{"no policies where the profile has them", "payca_policies", client(), func(c *x509.Certificate) { c.Policies = nil }},
 		{"policies where the profile has none", "payca_policies", merchant(), func(c *x509.Certificate) { c.Policies = []x509.OID{policyOID} }},
+		{"stapling demanded where no profile does", "payca_must_staple", merchant(), func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{tlsFeature} }},
+		{"stapling not demanded where the profile does", "payca_must_staple", stapled(), func(c *x509.Certificate) { c.ExtraExtensions = nil }},
+		{"another TLS feature", "payca_must_staple", stapled(), func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: tlsFeature.Id, Value: []byte{0x30, 3, 2, 1, 17}}}
+		}},
+		{"stapling demanded critically", "payca_extensions", stapled(), func(c *x509.Certificate) { c.ExtraExtensions[0].Critical = true }},
 		{"e-mail name", "payca_names", merchant(), func(c *x509.Certificate) { c.EmailAddresses = []string{"a@example.test"} }},
 		{"DNS name for what is no server", "payca_names", client(), func(c *x509.Certificate) { c.DNSNames = []string{"a.test"} }},
 		{"merchant with a name of the network", "payca_names", merchant(), func(c *x509.Certificate) { c.DNSNames = []string{"gateway.pay.example"} }},

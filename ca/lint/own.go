@@ -62,6 +62,7 @@ func ownLints() []ownLint {
 		{"payca_validity_issuer", "within the validity of the issuing CA", issuerValidity},
 		{"payca_key_use_single", "signing and encryption never share a key", singleUse},
 		{"payca_extensions", "no extension but those that payca writes, critical as RFC 5280 wants them, and those that a profile of the role grants", knownExtensions},
+		{"payca_must_staple", "the demand to be stapled where a profile of the role has it, and nowhere else", stapling},
 		{"payca_policies", "the certificate policies of a profile of the role", knownPolicies},
 	}
 }

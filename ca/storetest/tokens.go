@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,12 +114,12 @@ func testListTokens(t *testing.T, w *world) {
 		{"bb", "c cancelled, d used, "},
 		{"d", ""},
 	} {
-		got := ""
+		var got strings.Builder
 		for _, token := range all(t, w.Tokens(t.Context(), tt.after)) {
-			got += token.ID + " " + token.State(epoch) + ", "
+			got.WriteString(token.ID + " " + token.State(epoch) + ", ")
 		}
-		if got != tt.want {
-			t.Errorf("after %q: got %q, want %q", tt.after, got, tt.want)
+		if got.String() != tt.want {
+			t.Errorf("after %q: got %q, want %q", tt.after, got.String(), tt.want)
 		}
 	}
 }

@@ -1,7 +1,10 @@
 package keystore_test
 
 import (
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,7 +23,7 @@ import (
 
 // A gateway over mutual TLS that greets merchants, and a merchant with its files.
 type gateway struct {
-	url, keyStore, trustStore, pem, password string // the last is a file
+	url, keyStore, trustStore, pem, root, password string // the last is a file
 }
 
 const secret = "an exported password"
@@ -42,16 +45,18 @@ func serve(t *testing.T) gateway {
 		id, err := policy.IdentityOf(r.TLS.PeerCertificates[0], n.Name)
 		fmt.Fprintf(w, "good day, %s %v", id.Party, err)
 	}))
-	server.TLS = conf
+	server.TLS, server.Config.ErrorLog = conf, log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 
 	shop := credential(t, n, policy.Identity{Network: n.Name, Role: policy.Merchant, Party: "shop1"}, n.Enroll(t, "shop1", policy.Merchant))
 	dir := t.TempDir()
 	g := gateway{
+		root:     filepath.Join(dir, "root.pem"),
 		url:      strings.Replace(server.URL, "127.0.0.1", "localhost", 1),
 		keyStore: filepath.Join(dir, "shop1.p12"), trustStore: filepath.Join(dir, "trust.p12"), pem: filepath.Join(dir, "shop1.pem"), password: filepath.Join(dir, "password"),
 	}
+	must(t, os.WriteFile(g.root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: n.Root.Raw}), 0o600))
 	must(t, os.WriteFile(g.password, []byte(secret+"\n"), 0o600))
 	for _, f := range []keystore.File{
 		{Form: keystore.PKCS12, Path: g.keyStore, Password: secret},
@@ -96,9 +101,7 @@ func TestOpenSSLReadsThePKCS12(t *testing.T) {
 func TestCurlCallsWithOnePEMFile(t *testing.T) {
 	t.Parallel()
 	g := serve(t)
-	roots := filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(roots, []byte(tool(t, "openssl", "pkcs12", "-in", g.trustStore, "-passin", "pass:changeit", "-nokeys")), 0o600))
-	if out := tool(t, "curl", "-sS", "--cacert", roots, "--cert", g.pem, g.url); out != "good day, shop1 <nil>" {
+	if out := tool(t, "curl", "-sS", "--cacert", g.root, "--cert", g.pem, g.url); out != "good day, shop1 <nil>" {
 		t.Errorf("got %s", out)
 	}
 }
@@ -125,6 +128,42 @@ func TestAJavaProgramCallsOverMutualTLS(t *testing.T) {
 	catest.NeedTool(t, "javac") // a source file runs with a JDK only
 	g := serve(t)
 	if out := tool(t, "java", "testdata/Client.java", g.url, g.keyStore, g.password, g.trustStore); out != "200 good day, shop1 <nil>\n" {
+		t.Errorf("got %s", out)
+	}
+}
+
+// The data base of NSS is where Chromium finds roots and client certificates.
+func TestChromiumCallsWithTheImportedPKCS12(t *testing.T) {
+	t.Parallel()
+	browser := catest.NeedTool(t, "chromium")
+	g := serve(t)
+	home := t.TempDir()
+	db := filepath.Join(home, ".pki", "nssdb")
+	must(t, os.MkdirAll(db, 0o700))
+	tool(t, "certutil", "-N", "-d", "sql:"+db, "--empty-password")
+	tool(t, "certutil", "-A", "-d", "sql:"+db, "-n", "pay.example root", "-t", "C,,", "-i", g.root)
+	// A browser asks its user which certificate to show; here the profile says it, as the policy AutoSelectCertificateForUrls does.
+	profile := filepath.Join(home, "profile")
+	must(t, os.MkdirAll(filepath.Join(profile, "Default"), 0o700))
+	const chosen = `{"profile":{"content_settings":{"exceptions":{"auto_select_certificate":{"https://localhost,*":{"setting":{"filters":[{"ISSUER":{"O":"pay.example"}}]}}}}}}}`
+	must(t, os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(chosen), 0o600))
+	visit := func() string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir="+profile, "--timeout=20000", "--dump-dom", g.url)
+		cmd.Env = append(os.Environ(), "HOME="+home)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("chromium: %v", err)
+		}
+		return string(out)
+	}
+	if out := visit(); strings.Contains(out, "good day") {
+		t.Errorf("without a certificate: got %s", out)
+	}
+	if out := tool(t, "pk12util", "-i", g.keyStore, "-d", "sql:"+db, "-w", g.password); !strings.Contains(out, "PKCS12 IMPORT SUCCESSFUL") {
+		t.Errorf("got %s", out)
+	}
+	if out := visit(); !strings.Contains(out, "good day, shop1 &lt;nil&gt;") {
 		t.Errorf("got %s", out)
 	}
 }

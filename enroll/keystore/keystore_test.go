@@ -66,7 +66,7 @@ func TestAFileIsKeptCurrentAndNothingElseOverwritten(t *testing.T) {
 				t.Errorf("got mode %v, %v, want 0600", info.Mode(), err)
 			}
 			write(first, false)
-			must(t, os.Chmod(f.Path, 0o640)) //nolint:gosec // as an administrator does for the group of a proxy
+			must(t, os.Chmod(f.Path, 0o640))
 			write(second, true)
 			if info, err := os.Stat(f.Path); err != nil || info.Mode() != 0o640 {
 				t.Errorf("got mode %v, %v, want 0640 as it was", info.Mode(), err)

@@ -120,8 +120,34 @@ func (c check) verifyConnection(cs tls.ConnectionState) error {
 	if cs.DidResume {
 		staple = nil // it is as old as the first handshake
 	}
-	_, _, err := c.peer(ctx, cs.PeerCertificates, staple)
+	known, _, err := c.peer(ctx, cs.PeerCertificates, staple)
+	if err == nil && !cs.DidResume { // what was demanded at the first handshake was there
+		err = c.demandedStaple(known.peer, staple)
+	}
 	return err
+}
+
+// demandedStaple refuses a peer whose certificate must be stapled (RFC 7633) and is not, whatever else is known of it.
+func (c check) demandedStaple(peer *policy.Peer, staple []byte) error {
+	if !policy.MustStaple(peer.Leaf) {
+		return nil
+	}
+	got := "not stapled"
+	if len(staple) > 0 {
+		verdict, err := ocsp.VerifyResponse(staple, peer.Leaf, peer.Issuer, ocsp.VerifyOptions{Now: c.identifier.now()})
+		switch {
+		case err == nil && verdict.State == ocsp.Good:
+			return nil
+		case err == nil:
+			got = "stapled with " + verdict.State.String()
+		default:
+			got = "stapled with what cannot be believed: " + err.Error()
+		}
+	}
+	return &policy.Violation{
+		Rule: "must-staple", Field: "certificate of " + peer.Identity.String(), Got: got,
+		Want: "an OCSP response stapled to it that says good and holds, as the certificate demands",
+	}
 }
 
 // peer is the check: identity, which may be remembered, then authorization, then

@@ -14,11 +14,14 @@ import (
 
 // A HandlerConfig says whom [Handler] lets through.
 type HandlerConfig struct {
-	Trust     policy.Trust   // the network and its roots
-	Use       policy.Use     // what the client's certificate must be for: policy.ClientUse, also if it is zero
-	Authorize Authorizer     // who of the network
-	Status    StatusChecker  // asked at every request, so it should remember for a moment
-	Problems  problem.Writer // answers refusals
+	Trust     policy.Trust  // the network and its roots
+	Use       policy.Use    // what the client's certificate must be for: policy.ClientUse, also if it is zero
+	Authorize Authorizer    // who of the network
+	Status    StatusChecker // asked at every request, so it should remember for a moment
+	// StatusOf, if set, is asked which checker a request needs, nil for Status: what moves money bears less than an
+	// enquiry. The TLS layer before it must let pass whom the most lenient of them does.
+	StatusOf func(*http.Request) StatusChecker
+	Problems problem.Writer // answers refusals
 	// Inventory, if set, is asked whether the CA knows the certificate with this SHA-256: a
 	// nil error, or why not. An *problem.Error, or one that a Mapper of Problems
 	// knows, is answered as it says; every other is 500, so that an outage is no refusal.
@@ -65,6 +68,11 @@ func identify(c check, cfg HandlerConfig, r *http.Request) (*policy.Peer, ocsp.V
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return nil, ocsp.Verdict{}, problem.Errorf(http.StatusUnauthorized, "certificate-required",
 			"no client certificate was presented, want one of %s", cfg.Trust.Network)
+	}
+	if cfg.StatusOf != nil {
+		if status := cfg.StatusOf(r); status != nil {
+			c.status = status
+		}
 	}
 	known, verdict, err := c.peer(r.Context(), r.TLS.PeerCertificates, nil)
 	if err != nil {

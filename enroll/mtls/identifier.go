@@ -36,7 +36,7 @@ func newIdentifier(trust policy.Trust, now func() time.Time, bound int) *Identif
 	if now == nil {
 		now = time.Now
 	}
-	trust.Roots = slices.Clone(trust.Roots)
+	trust.Roots, trust.Issuers = slices.Clone(trust.Roots), slices.Clone(trust.Issuers)
 	return &Identifier{trust: trust, now: now, memory: newMemory(bound)}
 }
 

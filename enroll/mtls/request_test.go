@@ -257,3 +257,41 @@ func TestBothTheLeafAndItsIssuingCAAreChecked(t *testing.T) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
+
+func TestEachRequestHasTheCheckerOfItsOperation(t *testing.T) { // case 57
+	t.Parallel()
+	ca := testca.New(t)
+	nobodyKnows := func() error { return &ocsp.UnknownError{Serial: "1"} }
+	admitted := func() error { return nil }
+	revoked := func() error { return &ocsp.RevokedError{Serial: "1"} }
+	for _, tt := range []struct {
+		name                 string
+		authorising, enquiry func() error
+		wantPost, wantGet    int
+		noEnquiry            bool
+	}{
+		{"nothing is known", nobodyKnows, admitted, 503, 200, false},
+		{"revoked", revoked, revoked, 403, 403, false},
+		{"good", admitted, admitted, 200, 200, false},
+		{"no checker of its own", nobodyKnows, nil, 503, 503, true},
+	} {
+		handler := mtls.Handler(mtls.HandlerConfig{
+			Trust: ca.Trust(), Authorize: mtls.AuthorizeRole(policy.Merchant), Status: statusFunc(tt.authorising),
+			StatusOf: func(r *http.Request) mtls.StatusChecker {
+				if r.Method == http.MethodPost || tt.noEnquiry {
+					return nil
+				}
+				return statusFunc(tt.enquiry)
+			},
+		}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		for method, want := range map[string]int{"POST": tt.wantPost, "GET": tt.wantGet} {
+			r := httptest.NewRequest(method, "/", nil)
+			r.TLS = &tls.ConnectionState{PeerCertificates: parsed(ca.Issue(t, shop1))}
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s, %s: got %d, want %d", tt.name, method, w.Code, want)
+			}
+		}
+	}
+}

@@ -98,6 +98,7 @@ type Mapper func(error) *Error
 type Writer struct {
 	Mappers []Mapper     // asked in this order, after *Error and before everything else
 	Logger  *slog.Logger // gets every error once; nil for none
+	Text    bool         // write the detail alone, as text/plain, for clients that show it to people
 }
 
 // Write answers the request with the document for err. Headers that were set
@@ -118,13 +119,17 @@ func (wr Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	wr.log(r, id, answer.Status, err)
 	body, err := json.Marshal(doc)
+	mediaType := ContentType
+	if wr.Text {
+		body, mediaType = []byte(doc.Error()), "text/plain; charset=utf-8"
+	}
 	if err != nil { // a document of texts and a number cannot fail
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Del("Content-Length")
-	h.Set("Content-Type", ContentType)
+	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.Status)

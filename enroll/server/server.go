@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -23,7 +24,7 @@ const bodyLimit = 64 << 10
 // A Request is what the gate decides about. Whoever makes it has authenticated the requester.
 type Request struct {
 	Party     string // id of the party; ignored by Renew
-	Profile   string // ignored by Renew
+	Profile   string // of Renew: "", or that of the old certificate
 	CSR       []byte // PKCS#10, DER
 	Requester string // on whose word, for the record
 	Protocol  string // token, renew or issue
@@ -61,11 +62,13 @@ func (e *PendingError) Error() string {
 	return fmt.Sprintf("request %s waits for approval: %d of %s are missing", e.ID, e.Missing, e.Wants)
 }
 
-// Config is what a server needs; every member but Now is required.
+// Config is what a server needs; every member but Known and Now is required.
 type Config struct {
 	Network  string
 	Gate     Gate
 	TokenKey crypto.PublicKey // verifies tokens
+	// Known says whether the CA made exactly the token with that id and SHA-256; nil if only its signature can say it.
+	Known    func(ctx context.Context, id string, sum [32]byte) bool
 	Roots    []*x509.Certificate
 	Problems problem.Writer
 	Identify func(http.Handler) http.Handler // the identity middleware, for renewal and issue
@@ -120,7 +123,7 @@ func (s *server) enroll(w http.ResponseWriter, r *http.Request) error {
 	if err := problem.DecodeJSON(r, bodyLimit, &req); err != nil {
 		return err
 	}
-	token, err := enroll.VerifyToken(req.Token, s.cfg.TokenKey, s.cfg.Now())
+	token, err := s.readToken(r.Context(), req.Token)
 	if err != nil {
 		return tokenProblem(err)
 	}
@@ -129,6 +132,17 @@ func (s *server) enroll(w http.ResponseWriter, r *http.Request) error {
 		Protocol: "token", From: r.RemoteAddr, Token: token.ID,
 	})
 	return s.answer(w, issued, err)
+}
+
+// readToken believes a token whose text the CA knows, or whose signature verifies; the first costs a tenth of the second.
+func (s *server) readToken(ctx context.Context, text string) (enroll.Token, error) {
+	if s.cfg.Known != nil {
+		token, err := enroll.CheckToken(text, s.cfg.Now())
+		if err == nil && s.cfg.Known(ctx, token.ID, sha256.Sum256([]byte(text))) {
+			return token, nil
+		}
+	}
+	return enroll.VerifyToken(text, s.cfg.TokenKey, s.cfg.Now())
 }
 
 // fetch answers who asks what became of a request: its id is as hard to guess as a key, and the certificate is public.

@@ -52,10 +52,12 @@ type Peer struct {
 
 // Config says whose agent it is.
 type Config struct {
-	Dir       string         // holds store, log key and control socket; made with mode 0700
-	Source    *enroll.Source // the signing certificate
-	Keys      Keys           // nil for a party to whom nothing is sealed
-	Status    mtls.StatusChecker
+	Dir    string         // holds store, log key and control socket; made with mode 0700
+	Source *enroll.Source // the signing certificate
+	Keys   Keys           // nil for a party to whom nothing is sealed
+	Status mtls.StatusChecker
+	// Enquiry, if not nil, is asked in the place of Status about who only reads: it may soft-fail.
+	Enquiry   mtls.StatusChecker
 	Directory Directory
 	// Feed, if not nil, tells of revocations as they happen. The agent announces how far it has read, reads what others
 	// announce before it acts on their messages, and does nothing for anybody while it has no checkpoint that holds.

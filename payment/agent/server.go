@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -284,6 +283,12 @@ func (a *Agent) Handler() http.Handler {
 	return a.following(writer, mtls.Handler(mtls.HandlerConfig{
 		Trust: a.cfg.Source.Trust(), Authorize: mtls.AuthorizeRole(a.roles()...), Status: a.cfg.Status,
 		Problems: writer, Now: a.cfg.Now, Refusal: a.refusal,
+		StatusOf: func(r *http.Request) mtls.StatusChecker {
+			if r.Method == http.MethodGet {
+				return a.cfg.Enquiry
+			}
+			return nil
+		},
 	}, mux))
 }
 
@@ -351,7 +356,7 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 		}()
 	}
 	if listener != nil {
-		conf, err := mtls.Server(a.cfg.Source, mtls.AuthorizeRole(a.roles()...), a.cfg.Status)
+		conf, err := mtls.Server(a.cfg.Source, mtls.AuthorizeRole(a.roles()...), a.atTheDoor())
 		if err != nil {
 			return err
 		}
@@ -372,29 +377,4 @@ func (a *Agent) Run(ctx context.Context, listener net.Listener) error {
 	running++
 	go func() { ended <- a.jobs.run(ctx) }()
 	return drain(ctx, cancel, ended, running, servers)
-}
-
-// drain waits for everything that runs. The first error, or the end of ctx, ends the rest.
-func drain(ctx context.Context, cancel func(), ended <-chan error, running int, servers []*http.Server) (err error) {
-	for range running {
-		if failed := <-ended; err == nil && failed != nil && !errors.Is(failed, context.Canceled) {
-			err = failed
-		}
-		if ctx.Err() != nil || err != nil {
-			cancel()
-			for _, srv := range servers {
-				_ = srv.Close() // what is under way is done again at the next start
-			}
-		}
-	}
-	return err
-}
-
-// lines passes what net/http has to say to the logger.
-type lines struct{ logger *slog.Logger }
-
-// Write implements io.Writer.
-func (l *lines) Write(p []byte) (int, error) {
-	l.logger.LogAttrs(context.Background(), slog.LevelInfo, "connection refused", slog.String("err", strings.TrimSpace(string(p))))
-	return len(p), nil
 }

@@ -43,6 +43,7 @@ type Running struct {
 	source     *enroll.Source
 	encryption *enroll.Encryption // nil for roles without
 	changes    *feed.Client       // of statuses
+	checker    *ocsp.Checker
 	listen     string
 }
 
@@ -57,7 +58,11 @@ func Identity(c *config.Agent) (policy.Identity, error) {
 
 // Open makes the agent. A party to whom others seal gets its encryption certificate from the CA, if it has none yet.
 func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, error) {
-	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: c.Path(c.Identity), Logger: logger})
+	stapler, err := ocsp.NewStapler(ocsp.StaplerConfig{AllowPrivate: true})
+	if err != nil {
+		return nil, err
+	}
+	source, err := enroll.OpenSource(enroll.SourceConfig{Dir: c.Path(c.Identity), Logger: logger, Stapler: stapler})
 	if err != nil {
 		return nil, err
 	}
@@ -70,13 +75,18 @@ func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, 
 	if err != nil {
 		return nil, err
 	}
-	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{AllowPrivate: true, MaxAge: age, Feed: changes, Logger: logger})
+	checker, err := ocsp.NewChecker(ocsp.CheckerConfig{
+		AllowPrivate: true, MaxAge: age, Feed: changes, Logger: logger, Cache: filepath.Join(c.Path(c.Data), "status.cache"),
+	})
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{source: source, listen: c.Listen, changes: changes}
+	r := &Running{source: source, listen: c.Listen, changes: changes, checker: checker}
 	cfg := agent.Config{
 		Dir: c.Path(c.Data), Source: source, Status: checker, Feed: changes, Directory: directory, Access: c.Endpoints, Timeout: time.Duration(c.Timeout), Logger: logger,
+	}
+	if c.Enquiry == "soft" {
+		cfg.Enquiry = checker.As(ocsp.SoftFail)
 	}
 	for _, p := range c.Peers {
 		id := policy.Identity{Network: source.Identity().Network, Role: p.Role, Party: p.ID}
@@ -117,10 +127,17 @@ func (r *Running) Run(ctx context.Context) error {
 
 // Serve is Run on a listener that is open already, nil for a consumer.
 func (r *Running) Serve(ctx context.Context, listener net.Listener) error {
+	if err := r.source.Staple(ctx); err != nil {
+		own, _ := r.source.Certificate() // never fails
+		if policy.MustStaple(own.Leaf) {
+			return fmt.Errorf("the certificate must be stapled: %w", err)
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.Agent.Run(ctx, listener) })
 	group.Go(func() error { return r.source.Run(ctx) })
 	group.Go(func() error { return r.changes.Run(ctx) })
+	group.Go(func() error { return r.checker.Run(ctx) })
 	if r.encryption != nil {
 		group.Go(func() error { return r.encryption.Run(ctx) })
 	}

@@ -41,6 +41,11 @@ type TokenView struct {
 	State string `json:"state"` // ca.TokenOpen and so on
 }
 
+func viewToken(t ca.Token, now time.Time) TokenView {
+	t.Digest = "" // nobody needs it
+	return TokenView{t, t.State(now)}
+}
+
 // maxTokenLife bounds how long a token may wait to be used.
 const maxTokenLife = 7 * 24 * time.Hour
 
@@ -84,6 +89,8 @@ func (a *api) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	digest := sha256.Sum256([]byte(text))
+	stored.Digest = hex.EncodeToString(digest[:])
 	if err := a.cfg.Store.AddToken(r.Context(), stored, event); err != nil {
 		return err
 	}
@@ -146,7 +153,7 @@ func (a *api) listTokens(w http.ResponseWriter, r *http.Request) error {
 			break
 		}
 		last = token.ID
-		view := TokenView{token, token.State(now)}
+		view := viewToken(token, now)
 		if (party == "" || token.Party == party) && (state == "" || view.State == state) {
 			page.Items = append(page.Items, view)
 		}
@@ -171,5 +178,5 @@ func (a *api) cancelToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	token.Cancelled = &c
-	return reply(w, http.StatusOK, TokenView{token, token.State(a.cfg.Now())})
+	return reply(w, http.StatusOK, viewToken(token, a.cfg.Now()))
 }

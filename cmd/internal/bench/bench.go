@@ -22,6 +22,7 @@ type Config struct {
 	Progress     func(format string, args ...any)
 	// Loader starts the process that loads a server; see [Load]. Its arguments follow those given.
 	Loader []string
+	Payca  string // the program whose enroll is measured as a process, "" to leave it out
 }
 
 // A Figure is one thing that was measured.
@@ -73,7 +74,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"decide", "what the gate asks before it signs: policy and lints", decision},
 	{"issue", "one certificate through the gate: policy, lint, audit, durable, 16 at a time; the floor reads and verifies the CSR and signs the certificate; step-ca is its library with its bbolt store: token, signature, two commits", issuance},
-	{"enroll", "payca enroll over HTTPS on loopback with a one-time token, key generation and files included", enrollment},
+	{"enroll", "payca enroll over HTTPS on loopback with a one-time token, key generation and files included, one at a time; then the token route alone, 16 clients on kept-alive connections, beside that of step-ca, its library with its bbolt store behind net/http", enrollment},
 	{"ocsp", "the OCSP responder over HTTP, beside a bare net/http handler that writes as much", responder},
 	{"handshake", "a TLS 1.3 handshake with certificates on both sides, with and without a status that is known", handshake},
 	{"store", "the store at --certificates: opening, finding, listing, memory, size, verifying the log", largeStore},

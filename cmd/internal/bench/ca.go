@@ -8,12 +8,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,38 +158,4 @@ func together(n, at int, do func() error) error {
 	group.Wait()
 	close(errs)
 	return <-errs // nil if there is none
-}
-
-// enrollment measures payca enroll end to end, one at a time.
-func enrollment(ctx context.Context, r *runner) (err error) {
-	s, closeSite, err := r.served(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeSite()) }()
-	operator, err := s.operator()
-	if err != nil {
-		return err
-	}
-	defer operator.HTTP.CloseIdleConnections()
-	if _, err := operator.AddParty(ctx, party(shop)); err != nil {
-		return err
-	}
-	var took []float64
-	for i := range r.n(20) {
-		token, err := operator.CreateToken(ctx, api.TokenRequest{Party: shop})
-		if err != nil {
-			return err
-		}
-		dir := filepath.Join(s.dir, fmt.Sprintf("identity-%d", i))
-		start := time.Now()
-		if _, err := enroll.Enroll(ctx, enroll.EnrollConfig{Token: token.Token, Dir: dir}); err != nil {
-			return err
-		}
-		took = append(took, millis(time.Since(start)))
-	}
-	slices.Sort(took)
-	r.add("enrollment, median", median(took), "ms", 150)
-	r.add("enrollment, slowest", took[len(took)-1], "ms", 0)
-	return nil
 }

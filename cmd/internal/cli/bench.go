@@ -30,7 +30,7 @@ if a figure misses its limit. Payments are measured by a Go benchmark; see docs/
 			if err != nil {
 				return err
 			}
-			conf.Cases, conf.Loader, conf.Progress = args, []string{self, "bench", "load"}, a.storyf
+			conf.Cases, conf.Loader, conf.Payca, conf.Progress = args, []string{self, "bench", "load"}, self, a.storyf
 			if conf.Certificates, err = parseCount(certificates); err != nil {
 				return err
 			}

@@ -109,7 +109,11 @@ func (o *enrollOptions) run(cmd *cobra.Command, a *app, text string) error {
 	if outcome.Action == enroll.Waiting {
 		return a.showWaiting(outcome)
 	}
-	if err := o.exports.write(a, dir); err != nil {
+	c, err := enroll.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := o.exports.write(a, c); err != nil {
 		return err
 	}
 	outcome.Files = append(outcome.Files, o.exports.paths()...)

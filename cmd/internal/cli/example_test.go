@@ -13,7 +13,7 @@ import (
 // elsewhere names the script that runs the example of a command which needs
 // more than a directory with files: it must hold the example to the letter.
 var elsewhere = map[string]string{
-	"payca init": "network.txtar", "payca serve": "network.txtar", "payca enroll": "network.txtar", "payca renew": "network.txtar",
+	"payca init": "network.txtar", "payca serve": "network.txtar", "payca enroll": "network.txtar", "payca renew": "renew.txtar",
 	"payca revoke": "network.txtar", "payca hold": "network.txtar", "payca release": "network.txtar",
 	"payca export status": "network.txtar", "payca export pkcs12": "client.txtar", "payca export truststore": "client.txtar", "payca export pem": "client.txtar", "payca ceremony crl": "network.txtar", "payca status": "network.txtar", "payca verify": "network.txtar",
 	"payca party add": "network.txtar", "payca party list": "network.txtar", "payca party show": "network.txtar",

@@ -88,15 +88,8 @@ func (o *exportFlags) paths() (paths []string) {
 	return paths
 }
 
-// write brings the files up to date with the identity in dir.
-func (o *exportFlags) write(a *app, dir string) error {
-	if o.none() {
-		return nil
-	}
-	c, err := enroll.Open(dir)
-	if err != nil {
-		return err
-	}
+// write brings the files up to date with an identity.
+func (o *exportFlags) write(a *app, c *enroll.Credential) error {
 	files, err := o.files(a)
 	if err != nil {
 		return err

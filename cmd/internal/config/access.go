@@ -6,12 +6,15 @@ import (
 	"slices"
 
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/enroll/est"
 	"github.com/payca/payca/enroll/server"
 	"github.com/payca/payca/policy"
 )
 
 // Endpoints lists every endpoint that the configuration can speak of: those of the API and of enrollment.
-func Endpoints() []policy.Endpoint { return slices.Concat(server.Endpoints(), api.Endpoints()) }
+func Endpoints() []policy.Endpoint {
+	return slices.Concat(server.Endpoints(), est.Endpoints(), api.Endpoints())
+}
 
 // DefaultAccess is who may call what unless the configuration says something else: operators may do everything, auditors read
 // everything, every other party its own, banks approve, and anyone enrolls.
@@ -30,9 +33,10 @@ func DefaultAccess() []policy.Access {
 	return []policy.Access{
 		{Role: policy.Anyone, Allow: []string{
 			"POST /v1/enroll", "GET /v1/enroll/{id}", "POST /v1/enroll/{id}/votes", "GET /v1/roots", "GET /roots.pem",
+			"GET /.well-known/est/cacerts", "GET /.well-known/est/csrattrs", "POST /.well-known/est/simpleenroll", "POST /.well-known/est/serverkeygen",
 		}},
 		{Role: policy.Member, Allow: []string{
-			"POST /v1/renew", "POST /v1/issue", "GET /v1/certificates", "GET /v1/certificates/{serial}", "POST /v1/revocations",
+			"POST /v1/renew", "POST /v1/issue", "POST /.well-known/est/simplereenroll", "GET /v1/certificates", "GET /v1/certificates/{serial}", "POST /v1/revocations",
 		}},
 		{Role: string(policy.Operator), Allow: slices.Concat(read, write)},
 		{Role: string(policy.Auditor), Allow: read},

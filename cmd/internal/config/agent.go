@@ -30,6 +30,9 @@ type Agent struct {
 	Endpoints []policy.Access `yaml:"endpoints,omitempty"`
 	// StatusAge is how long it believes that a certificate is not revoked before it asks again; 0s asks at every use.
 	StatusAge policy.Duration `yaml:"status_age"`
+	// Enquiry is what becomes of who only reads while the status of its certificate cannot be found out: hard refuses it, soft admits and logs it.
+	// Whoever moves something is refused then in any case, and who is revoked is refused everything.
+	Enquiry string `yaml:"enquiry,omitempty"`
 	// Timeout is how long another agent may take to answer.
 	Timeout policy.Duration `yaml:"timeout"`
 	// Log is the shape of the log on standard error.
@@ -164,6 +167,9 @@ func (c *Agent) validate() error {
 		check("listen", checkListen(c.Listen))
 	}
 	check("status_age", checkRange(c.StatusAge, 0, time.Hour))
+	if c.Enquiry != "" {
+		check("enquiry", checkWord(c.Enquiry, "hard", "soft"))
+	}
 	check("timeout", checkRange(c.Timeout, time.Second, 5*time.Minute))
 	check("log.level", checkWord(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", checkWord(c.Log.Format, "text", "json"))

@@ -11,8 +11,12 @@ import (
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
 	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/est"
 	"github.com/payca/payca/policy"
 )
+
+// says tells whether an answer has the name; those of EST are text without one.
+func says(path, got, want string) bool { return got == want || strings.HasPrefix(path, est.Path) }
 
 // TestEveryEndpointAdmitsWhomTheTableSays calls every endpoint in every kind of role, and without a certificate.
 func TestEveryEndpointAdmitsWhomTheTableSays(t *testing.T) {
@@ -38,12 +42,12 @@ func TestEveryEndpointAdmitsWhomTheTableSays(t *testing.T) {
 		method, path, _ := strings.Cut(paths.Replace(e.Pattern), " ")
 		if e.Open {
 			status, name := r.request(t, nil, method, path, "application/json", nil)
-			if want := endpoints.AuthorizeAnyone(e.Pattern) != nil; want != (status == http.StatusForbidden && name == "wrong-role") {
+			if want := endpoints.AuthorizeAnyone(e.Pattern) != nil; want != (status == http.StatusForbidden && says(path, name, "wrong-role")) {
 				t.Errorf("%s by anyone: got %d %s, want refused %t", e.Pattern, status, name, want)
 			}
 			continue
 		}
-		if status, name := r.request(t, nil, method, path, "application/json", nil); status != http.StatusUnauthorized || name != "certificate-required" {
+		if status, name := r.request(t, nil, method, path, "application/json", nil); status != http.StatusUnauthorized || !says(path, name, "certificate-required") {
 			t.Errorf("%s without a certificate: got %d %s, want 401 certificate-required", e.Pattern, status, name)
 		}
 		for role, dir := range callers {
@@ -54,7 +58,7 @@ func TestEveryEndpointAdmitsWhomTheTableSays(t *testing.T) {
 			if want {
 				refused++
 			}
-			if want != (status == http.StatusForbidden && name == "wrong-role") {
+			if want != (status == http.StatusForbidden && says(path, name, "wrong-role")) {
 				t.Errorf("%s by a %s: got %d %s, want refused %t", e.Pattern, role, status, name, want)
 			}
 		}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"time"
 )
@@ -40,4 +41,10 @@ func (n *Network) collectOnce(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// knowsToken says whether the CA handed out exactly the token with that id and SHA-256.
+func (c *core) knowsToken(ctx context.Context, id string, sum [32]byte) bool {
+	token, err := c.store.Token(ctx, id)
+	return err == nil && token.Digest == hex.EncodeToString(sum[:])
 }

@@ -60,3 +60,6 @@ func (n *Network) Alarm() error {
 	}
 	return errors.Join(errs...)
 }
+
+// SignAgain signs a token once more.
+func (n *Network) SignAgain(t enroll.Token) (string, error) { return enroll.SignToken(t, n.tokenKey) }

@@ -23,6 +23,7 @@ import (
 	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/est"
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/enroll/server"
@@ -159,24 +160,41 @@ func (n *Network) renewSelf(ctx context.Context) error {
 func (n *Network) routes() (http.Handler, error) {
 	problems := problem.Writer{Mappers: []problem.Mapper{api.MapError}, Logger: n.logger}
 	trust := policy.Trust{Network: n.config.Network, Roots: []*x509.Certificate{n.root}}
-	identify := func(next http.Handler) http.Handler {
+	for _, name := range policy.CAs() { // devices present what they were sent, which is the leaf alone
+		issuer, err := n.authority.Issuer(name)
+		if err != nil {
+			return nil, err
+		}
+		trust.Issuers = append(trust.Issuers, issuer)
+	}
+	identify := func(problems problem.Writer, next http.Handler) http.Handler {
 		return mtls.Handler(mtls.HandlerConfig{
 			Trust: trust, Authorize: mtls.AuthorizeRole(policy.Roles()...),
 			Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
 		}, next)
 	}
+	documented := func(next http.Handler) http.Handler { return identify(problems, next) }
 	enrollment, err := server.New(server.Config{
-		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Network: n.config.Network,
-		Problems: problems, Identify: identify, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
+		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Known: n.knowsToken, Roots: trust.Roots, Network: n.config.Network,
+		Problems: problems, Identify: documented, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	operations, err := api.New(api.Config{
 		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: identify, Sinks: n.sinkHealth, Notices: n.noticeHealth,
+		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: documented, Sinks: n.sinkHealth, Notices: n.noticeHealth,
 		Recheck: n.recheck.ask, RecheckHealth: n.recheck.health,
 		Endpoints: n.endpoints, Found: n.found, Many: n.config.Approvals.ManyOrDefault(), Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	text := problems
+	text.Text = true
+	devices, err := est.New(est.Config{
+		Network: n.config.Network, Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Issuer: n.authority.Issuer, Root: n.root, Profiles: n.profiles,
+		Problems: text, Identify: func(next http.Handler) http.Handler { return identify(text, next) }, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -187,6 +205,7 @@ func (n *Network) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", operations)
 	mux.Handle(status.FeedPath, n.status)
+	mux.Handle(est.Path, devices)
 	mux.Handle(server.DirectoryPath, n.directory)
 	for _, path := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
 		mux.Handle(path, enrollment)
@@ -250,7 +269,8 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 // tlsConfig is that of the https listener.
 func (n *Network) tlsConfig() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, // verified by the identity middleware, so that a client with an expired certificate still gets an answer
+		MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true, // a common EST client reads the first record of an answer alone
+		ClientAuth:       tls.RequestClientCert, // verified by the identity middleware, so that a client with an expired certificate still gets an answer
 		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
 		VerifyConnection: func(c tls.ConnectionState) error { n.suites.Observe(&c, n.now()); return nil },
 	}

@@ -1,4 +1,3 @@
-// Package testca is a small network of certificates for the tests of enroll and the packages below it.
 package testca
 
 import (
@@ -47,17 +46,22 @@ type Leaf struct {
 	Key                 crypto.PublicKey // nil: a new key
 	Serial              *big.Int         // nil: random
 	CA                  string           // "": the role's
+	OCSP                string           // URL of the responder, "" for none
+	MustStaple          bool
 }
 
-// New makes a network.
-func New(t testing.TB) *CA {
+// New makes a network that is valid for two days.
+func New(t testing.TB) *CA { return Make(t, 48*time.Hour) }
+
+// Make makes a network that is valid for so long.
+func Make(t testing.TB, life time.Duration) *CA {
 	t.Helper()
 	ca := &CA{issuers: map[string]issuer{}}
 	rootKey := Key(t)
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: Network + " root"},
-		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(48 * time.Hour),
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	ca.rootKey, ca.Root = rootKey, sign(t, template, template, rootKey.Public(), rootKey)
@@ -65,7 +69,7 @@ func New(t testing.TB) *CA {
 		key := Key(t)
 		template := &x509.Certificate{
 			SerialNumber: serial(t), Subject: pkix.Name{CommonName: Network + " " + name + " CA"},
-			NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(47 * time.Hour),
+			NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(life - time.Hour),
 			IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		}
 		for _, role := range policy.RolesOf(name) {
@@ -105,13 +109,20 @@ func (ca *CA) Issue(t testing.TB, l Leaf) tls.Certificate {
 		l.Serial = serial(t)
 	}
 	is := ca.issuers[l.CA]
-	leaf := sign(t, &x509.Certificate{
+	template := &x509.Certificate{
 		SerialNumber: l.Serial, Subject: pkix.Name{CommonName: l.Party, OrganizationalUnit: []string{string(l.Role)}},
 		NotBefore: l.NotBefore, NotAfter: l.NotAfter, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: l.Usages,
 		URIs:     []*url.URL{policy.Identity{Network: Network, Role: l.Role, Party: l.Party}.URI()},
 		DNSNames: l.DNS, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, is.cert, l.Key, is.key)
+	}
+	if l.OCSP != "" {
+		template.OCSPServer = []string{l.OCSP}
+	}
+	if l.MustStaple { // RFC 7633
+		template.ExtraExtensions = []pkix.Extension{{Id: []int{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}}}
+	}
+	leaf := sign(t, template, is.cert, l.Key, is.key)
 	cert := tls.Certificate{Certificate: [][]byte{leaf.Raw, is.cert.Raw}, Leaf: leaf}
 	if key != nil {
 		cert.PrivateKey = key
