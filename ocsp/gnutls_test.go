@@ -13,9 +13,7 @@ import (
 // GnuTLS asks with a nonce and wants a signer that it finds by name or key.
 func TestGnuTLSAcceptsOurAnswers(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("ocsptool"); err != nil {
-		t.Skip("ocsptool is not installed")
-	}
+	needTool(t, "ocsptool")
 	for _, byName := range []bool{false, true} {
 		ca := newAuthority(t, "merchant ca", "P-256")
 		good, revoked := ca.leaf(t, 1), ca.leaf(t, 2)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -44,6 +45,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("REPO", filepath.Dir(root))
 			env.Setenv("PKI", filepath.Join(root, "pki"))
 			env.Setenv("NETWORKS", filepath.Join(root, "networks"))
 			env.Setenv("ORDERS", filepath.Join(root, "orders"))
@@ -52,6 +54,16 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code, "ready": ready, "ready-network": readyNetwork, "fields": fields, "ready-agent": readyAgent, "objects": objects, "change": change, "cut": cut,
 			"webhook": webhook, "until": until, "put-policy": putPolicy,
+			"recipe": recipe, "go-build": goBuild,
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "required": // what a script needs beyond Go must be there
+				return os.Getenv("PAYCA_REQUIRE_TOOLS") != "", nil
+			case "short":
+				return testing.Short(), nil
+			}
+			return false, fmt.Errorf("condition %q", cond)
 		},
 	})
 }
