@@ -355,7 +355,7 @@ func TestBadRequestsAreRefusedWithTheirReason(t *testing.T) {
 		{"a body that is too large", "POST", "/v1/enroll", "application/json", `{"token":"` + strings.Repeat("a", 70<<10) + `"}`, 413, "too-large"},
 		{"a form", "POST", "/v1/enroll", "application/x-www-form-urlencoded", "token=a", 415, "media-type"},
 		{"another method", "GET", "/v1/enroll", "", "", 405, "method-not-allowed"},
-		{"a route that does not exist", "POST", "/1.0/sign", "application/json", "{}", 404, "no-route"},
+		{"a route that does not exist", "POST", "/1.1/sign", "application/json", "{}", 404, "no-route"},
 		{"a token that is none", "POST", "/v1/enroll", "application/json", `{"token":"a.b.c","csr":""}`, 400, "token-form"},
 		{"an unknown role", "GET", "/v1/certificates?role=shop", "", "", 403, "policy-violation"},
 		{"a bad limit", "GET", "/v1/parties?limit=0", "", "", 400, "bad-parameter"},

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,16 +18,12 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
-	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
-	"github.com/payca/payca/enroll/est"
-	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/enroll/server"
-	"github.com/payca/payca/enroll/step"
 	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
 )
@@ -156,78 +151,6 @@ func (n *Network) renewSelf(ctx context.Context) error {
 	}
 	n.certificate.Store((&enroll.Credential{Key: key, Chain: issued.Chain}).TLS())
 	return nil
-}
-
-// routes puts the enrollment front end and the API behind one identity middleware.
-func (n *Network) routes() (http.Handler, error) {
-	problems := problem.Writer{Mappers: []problem.Mapper{api.MapError}, Logger: n.logger}
-	trust := policy.Trust{Network: n.config.Network, Roots: []*x509.Certificate{n.root}}
-	for _, name := range policy.CAs() { // devices present what they were sent, which is the leaf alone
-		issuer, err := n.authority.Issuer(name)
-		if err != nil {
-			return nil, err
-		}
-		trust.Issuers = append(trust.Issuers, issuer)
-	}
-	identify := func(problems problem.Writer, next http.Handler) http.Handler {
-		return mtls.Handler(mtls.HandlerConfig{
-			Trust: trust, Authorize: mtls.AuthorizeRole(policy.Roles()...),
-			Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
-		}, next)
-	}
-	documented := func(next http.Handler) http.Handler { return identify(problems, next) }
-	enrollment, err := server.New(server.Config{
-		Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Known: n.knowsToken, Roots: trust.Roots, Network: n.config.Network,
-		Problems: problems, Identify: documented, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	operations, err := api.New(api.Config{
-		Network: n.config.Network, URL: n.URL(), Root: n.root, Authority: n.authority, Store: n.store, Status: n.status,
-		TokenKey: n.tokenKey, LogKey: n.logKey, Backup: n.backup, Problems: problems, Identify: documented, Sinks: n.sinkHealth, Notices: n.noticeHealth,
-		Recheck: n.recheck.ask, RecheckHealth: n.recheck.health,
-		Endpoints: n.endpoints, Found: n.found, Many: n.config.Approvals.ManyOrDefault(), Keys: n.keyUses, Suites: n.suiteUses, Now: n.now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	text := problems
-	text.Render = est.Render
-	devices, err := est.New(est.Config{
-		Network: n.config.Network, Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Issuer: n.authority.Issuer, Root: n.root, Profiles: n.profiles,
-		Problems: text, Identify: func(next http.Handler) http.Handler { return identify(text, next) }, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	theirs := problems
-	theirs.Render = step.Render
-	programs, err := step.New(step.Config{
-		Network: n.config.Network, Version: stepVersion, Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Revoke: n.revokeOwn,
-		Problems: theirs, Identify: func(next http.Handler) http.Handler { return identify(theirs, next) }, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if n.directory, err = server.NewDirectory(n.finder(), n.newest, problems); err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/v1/", operations)
-	mux.Handle(status.FeedPath, n.status)
-	mux.Handle(est.Path, devices)
-	mux.Handle(step.Prefix+"/", programs)
-	for _, path := range step.Paths() {
-		if !strings.HasPrefix(path, step.Prefix) && path != "/roots.pem" {
-			mux.Handle(path, programs)
-		}
-	}
-	mux.Handle(server.DirectoryPath, n.directory)
-	for _, path := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
-		mux.Handle(path, enrollment)
-	}
-	return mux, nil
 }
 
 // Listeners are where a network answers.
