@@ -45,6 +45,7 @@ type application struct {
 	issuer   string
 	holder   string            // id of the status node that has the key of an OCSP delegate
 	renews   *Serial           // the certificate that is being renewed
+	repeats  *x509.Certificate // it, if there is no request and its key stays
 	faults   policy.Violations // found on the way in; policy says what else is wrong
 	approved bool              // as many as the profile wants have approved exactly this request
 	grant    *grant            // what the approval of the renewed certificate covers; nil if that is not what approves
@@ -161,9 +162,17 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	return a.commit(durable, ap, is, intent, cert)
 }
 
+// csr reads the request, or makes that of a renewal without one.
+func (ap application) csr() (*policy.CSR, error) {
+	if ap.repeats != nil {
+		return policy.RepeatRequest(ap.repeats, ap.profile)
+	}
+	return policy.ParseCSR(ap.CSR)
+}
+
 // decide is step 0: what policy says, and what only the inventory knows of party and key. All that is wrong is told.
 func (a *Authority) decide(ctx context.Context, ap application, is *issuer) (*policy.Decision, error) {
-	csr, err := policy.ParseCSR(ap.CSR)
+	csr, err := ap.csr()
 	d, err := policy.Decide(policy.Request{
 		Network: a.cfg.Network, Party: ap.party, Profile: ap.profile, CSR: csr, Before: slices.Concat(ap.faults, policy.ViolationsOf(err)),
 		IssuerName: is.name, Issuer: is.cert, Above: []*x509.Certificate{a.cfg.Root}, NotBefore: ap.NotBefore, NotAfter: ap.NotAfter,

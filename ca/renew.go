@@ -16,7 +16,8 @@ import (
 
 // Renew issues a certificate in the place of old, with the same or a new key. The old one must
 // be in the inventory, to the byte, not expired and not revoked; its party and profile are
-// taken from there, and policy is applied afresh. A Profile of the request that is another one is refused; Party and Token are ignored.
+// taken from there, and policy is applied afresh. A Profile of the request that is another one is refused; Party and Token are ignored. Without a
+// CSR the key stays, and whoever calls has seen that it is held.
 // Errors are those of [Authority.Issue].
 func (a *Authority) Renew(ctx context.Context, old *x509.Certificate, req Request) (*Certificate, error) {
 	req.Party, req.Token = "", ""
@@ -53,6 +54,9 @@ func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509
 	}
 	if err := a.enter(ctx, ap); err != nil {
 		return err
+	}
+	if len(ap.CSR) == 0 {
+		ap.repeats = old
 	}
 	ap.inherit(rec, old)
 	return nil

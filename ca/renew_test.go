@@ -168,3 +168,23 @@ func TestResponderCertificate(t *testing.T) {
 	_, err = w.ca.IssueResponder(t.Context(), policy.BankCA, w.ceremony.Issuers[0].Signer)
 	wantRule(t, err, "key-own")
 }
+
+func TestRenewalWithoutARequestKeepsTheKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := newKey(t)
+	old := w.issue("shop1", key)
+	again := ca.Request{Requester: "spiffe://merchant.pay.example/shop1", Protocol: "step"}
+	c, err := w.ca.Renew(t.Context(), old.Leaf, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !key.PublicKey.Equal(c.Leaf.PublicKey) || c.Record.Serial == old.Record.Serial || c.Leaf.Subject.String() != old.Leaf.Subject.String() || len(c.Leaf.DNSNames) != len(old.Leaf.DNSNames) {
+		t.Errorf("got %v for %v, want the same again", c.Leaf.Subject, c.Leaf.DNSNames)
+	}
+	if _, err := w.ca.BlockKey(t.Context(), ca.KeyBlock{Key: old.Record.SPKI, Reason: "leaked", By: "local"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.ca.Renew(t.Context(), old.Leaf, again)
+	wantRule(t, err, "key-blocked")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,39 +25,70 @@ type locked struct {
 
 // lockDir locks a directory, which it makes if it is not there.
 func lockDir(ctx context.Context, dir string) (*locked, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	l := &locked{dir: dir}
 	return l, l.lock(ctx)
 }
 
 // lock waits until ctx ends for who has the lock.
 func (l *locked) lock(ctx context.Context) error {
-	f, err := os.OpenFile(filepath.Join(l.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	for err = tryLock(f); errors.Is(err, errLocked); err = tryLock(f) {
+	for {
+		f, err := l.try()
+		if err == nil {
+			l.file = f
+			return nil
+		}
+		if !errors.Is(err, errLocked) {
+			return fmt.Errorf("locking the identity in %s: %w", l.dir, err)
+		}
 		timer := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return errors.Join(fmt.Errorf("waiting for who changes the identity in %s: %w", l.dir, ctx.Err()), f.Close())
+			return fmt.Errorf("waiting for who changes the identity in %s: %w", l.dir, ctx.Err())
 		case <-timer.C:
 		}
 	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("locking the identity in %s: %w", l.dir, err), f.Close())
-	}
-	l.file = f
-	return nil
 }
 
-// unlock lets others go on; more than once is once.
-func (l *locked) unlock() {
-	if l.file != nil {
-		_ = l.file.Close() // which unlocks
-		l.file = nil
+// try locks the file that has the name now: who had it before may have removed it.
+func (l *locked) try() (*os.File, error) {
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+		return nil, err
 	}
+	path := filepath.Join(l.dir, lockFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errLocked // the directory was removed just now
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := tryLock(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	named, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(mine, named) {
+		err = errLocked
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// unlock lets others go on, and leaves no directory that holds nothing but the lock; more than once is once.
+func (l *locked) unlock() {
+	if l.file == nil {
+		return
+	}
+	if entries, err := os.ReadDir(l.dir); err == nil && len(entries) == 1 && entries[0].Name() == lockFile {
+		_ = os.Remove(l.file.Name())
+		_ = os.Remove(l.dir) // unless somebody has put something there
+	}
+	_ = l.file.Close() // which unlocks
+	l.file = nil
 }

@@ -309,7 +309,9 @@ func TestSignTokenRefusesWhatReadTokenWould(t *testing.T) {
 func FuzzReadToken(f *testing.F) {
 	key := newKey(f)
 	good := must(enroll.SignToken(token(), key))
-	for _, seed := range []string{good, good + "A", "..", "e30.e30.e30", strings.Replace(good, ".", "..", 1)} {
+	bound := token()
+	bound.KeyHash, bound.RequestHash = strings.Repeat("A", 43), strings.Repeat("B", 42)+"A"
+	for _, seed := range []string{good, must(enroll.SignToken(bound, key)), good + "A", "..", "e30.e30.e30", strings.Replace(good, ".", "..", 1)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -234,7 +234,7 @@ func (c *changes) Changes(_ context.Context, after uint64, limit int) ([]feed.Ch
 func (c *changes) Checkpoint(context.Context) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	point := feed.Checkpoint{Origin: "pay.example/status", Epoch: uint64(len(c.list)), Expires: c.now().Add(10 * time.Minute), Signed: c.now()}
+	point := feed.Checkpoint{Origin: "pay.example/status", Epoch: uint64(len(c.list)), Signed: c.now(), Expires: c.now().Add(10 * time.Minute)}
 	for _, change := range c.list {
 		point.Hash = point.Hash.Next(change)
 	}

@@ -22,6 +22,7 @@ type Verdict struct {
 	NextUpdate time.Time
 	RevokedAt  time.Time // when revoked
 	Reason     int       // reason code of RFC 5280, when revoked
+	Invalidity time.Time // since when the key is suspected, when revoked and an OCSP response says so
 }
 
 // VerifyOptions says what a response must fit.
@@ -69,7 +70,7 @@ func VerifyResponse(der []byte, leaf, issuer *x509.Certificate, opts VerifyOptio
 		State: single.State, Source: "ocsp",
 		ProducedAt: resp.ProducedAt, CheckedAt: opts.Now,
 		ThisUpdate: single.ThisUpdate, NextUpdate: single.NextUpdate,
-		RevokedAt: single.RevokedAt, Reason: single.Reason,
+		RevokedAt: single.RevokedAt, Reason: single.Reason, Invalidity: single.Invalidity,
 	}, nil
 }
 

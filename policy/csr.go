@@ -82,6 +82,27 @@ func ParseCSR(der []byte) (*CSR, error) {
 	return c, nil
 }
 
+// RepeatRequest is the request that a certificate stands for when it is to be renewed as it is. Whoever makes one has seen proof of
+// possession of its key, such as mutual TLS. It asks for the names of the certificate where the profile takes names from requests, and for
+// none elsewhere: the registry knows. The error is [Violations], as that of [ParseCSR].
+func RepeatRequest(old *x509.Certificate, p *Profile) (*CSR, error) {
+	c := &CSR{RawSPKI: old.RawSubjectPublicKeyInfo, PublicKey: old.PublicKey, verified: true}
+	if vs := ViolationsOf(anyKey.Check(old.PublicKey)); len(vs) > 0 {
+		return nil, vs
+	}
+	if p.cfg.DNS.From == FromRequest {
+		c.DNSNames = slices.Clone(old.DNSNames)
+	}
+	if p.cfg.Addresses.From == FromRequest {
+		for _, ip := range old.IPAddresses {
+			if addr, ok := netip.AddrFromSlice(ip); ok {
+				c.Addresses = append(c.Addresses, addr.Unmap())
+			}
+		}
+	}
+	return c, nil
+}
+
 // csrViolation says in the field that it is the request that was looked at.
 func csrViolation(rule, field, got, want string) *Violation {
 	return &Violation{Rule: rule, Field: "csr: " + field, Got: got, Want: want}

@@ -320,3 +320,30 @@ func FuzzParseCSR(f *testing.F) {
 		}
 	})
 }
+
+func TestRepeatRequestAsksForNamesOnlyWhereTheProfileWantsThem(t *testing.T) {
+	t.Parallel()
+	old := &x509.Certificate{PublicKey: newKey(t).Public(), DNSNames: []string{"a.shops.example"}, IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}
+	profile := func(from string) *policy.Profile {
+		cfg := policy.ProfileConfig{Name: "merchant", Role: policy.Merchant, Use: "tls", Validity: policy.Duration(time.Hour)}
+		if from != "" {
+			cfg.DNS = policy.NameSource{From: from, Allow: []string{"*.shops.example"}}
+			cfg.Addresses = policy.NameSource{From: from, Allow: []string{"192.0.2.0/24"}}
+		}
+		p, err := policy.NewProfile(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for from, want := range map[string]int{"": 0, policy.FromRequest: 1} {
+		csr, err := policy.RepeatRequest(old, profile(from))
+		if err != nil || len(csr.DNSNames) != want || len(csr.Addresses) != want {
+			t.Errorf("from %q: got %+v, %v, want %d of each name", from, csr, err, want)
+		}
+	}
+	old.PublicKey = evenKey()
+	if _, err := policy.RepeatRequest(old, profile("")); err == nil {
+		t.Error("a weak key was accepted")
+	}
+}

@@ -78,7 +78,7 @@ func (p *Profile) Approval() (Approval, bool) {
 }
 
 // Protocols lists the ways in which a certificate can be asked for.
-func Protocols() []string { return []string{"token", "renew", "issue", "est", "local"} }
+func Protocols() []string { return []string{"token", "renew", "issue", "est", "step", "local"} }
 
 // conduct checks protocols, limits and approval.
 func (c *profileChecker) conduct() {

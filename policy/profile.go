@@ -47,7 +47,7 @@ type ProfileConfig struct {
 	// MustStaple has certificates say that the TLS server or client that shows them also shows a fresh OCSP response (RFC 7633). Package enroll/mtls
 	// refuses those that do not.
 	MustStaple bool `yaml:"must_staple,omitempty" json:"must_staple,omitempty"`
-	// Protocols lists how a certificate may be asked for: token, renew, issue, est, local. Every way if it is not given.
+	// Protocols lists how a certificate may be asked for: token, renew, issue, est, step, local. Every way if it is not given.
 	Protocols []string `yaml:"protocols,omitempty" json:"protocols,omitempty"`
 	// ServerKeygen lets the CA make the key, for who asks by EST; with keyAgreement alone.
 	ServerKeygen bool `yaml:"server_keygen,omitempty" json:"server_keygen,omitempty"`

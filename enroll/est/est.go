@@ -44,12 +44,17 @@ type Config struct {
 	Issuer   func(name string) (*x509.Certificate, error)
 	Root     *x509.Certificate
 	Profiles []*policy.Profile
-	Problems problem.Writer                  // says how errors are answered; they are written as text
+	Problems problem.Writer                  // answers errors, with Render
 	Identify func(http.Handler) http.Handler // the identity middleware, which answers with text too
 	// Endpoints is who may call what; Refused records that somebody may not, and returns the answer.
 	Endpoints *policy.Endpoints
 	Refused   func(r *http.Request, err error) error
 	Now       func() time.Time
+}
+
+// Render writes a refusal as one line of text, which clients show to people.
+func Render(p problem.Problem) (mediaType string, body []byte) {
+	return "text/plain; charset=utf-8", []byte(p.Error())
 }
 
 // An operation is one of RFC 7030 section 3.2.2.
@@ -100,7 +105,6 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.Problems.Text = true
 	d := &door{cfg: cfg, operations: operations(), profiles: map[string]*policy.Profile{}}
 	for _, p := range cfg.Profiles {
 		if p.Role() != "" { // those of the CA itself are asked for by nobody

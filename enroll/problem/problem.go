@@ -98,7 +98,8 @@ type Mapper func(error) *Error
 type Writer struct {
 	Mappers []Mapper     // asked in this order, after *Error and before everything else
 	Logger  *slog.Logger // gets every error once; nil for none
-	Text    bool         // write the detail alone, as text/plain, for clients that show it to people
+	// Render, if set, writes answers in the form of another protocol, in the place of a problem document.
+	Render func(Problem) (mediaType string, body []byte)
 }
 
 // Write answers the request with the document for err. Headers that were set
@@ -120,8 +121,8 @@ func (wr Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	wr.log(r, id, answer.Status, err)
 	body, err := json.Marshal(doc)
 	mediaType := ContentType
-	if wr.Text {
-		body, mediaType = []byte(doc.Error()), "text/plain; charset=utf-8"
+	if wr.Render != nil {
+		mediaType, body = wr.Render(doc)
 	}
 	if err != nil { // a document of texts and a number cannot fail
 		http.Error(w, "internal error", http.StatusInternalServerError)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,21 +15,24 @@ import (
 	"github.com/payca/payca/enroll"
 )
 
-// hookFile is the file of an identity directory that names the certificate after which the hook ran last.
-const hookFile = "hook.done"
-
 // hookTime bounds how long a hook may run.
 const hookTime = 5 * time.Minute
 
 // A hook is a command that runs after a certificate changed: a program and its arguments, for which no shell is asked.
 type hook []string
 
+// file is the file of an identity directory that names the certificate after which this hook ran last.
+func (h hook) file(dir string) string {
+	sum := sha256.Sum256([]byte(strings.Join(h, "\x00")))
+	return filepath.Join(dir, fmt.Sprintf("hook-%x.done", sum[:6]))
+}
+
 // begin takes the certificate of dir for one that needs no hook any more, if there was no hook before.
 func (h hook) begin(dir string, c *enroll.Credential) error {
 	if len(h) == 0 {
 		return nil
 	}
-	_, err := os.Stat(filepath.Join(dir, hookFile))
+	_, err := os.Stat(h.file(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return h.done(dir, c)
 	}
@@ -37,7 +41,7 @@ func (h hook) begin(dir string, c *enroll.Credential) error {
 
 // done records after which certificate the hook ran.
 func (h hook) done(dir string, c *enroll.Credential) error {
-	return enroll.WriteFile(filepath.Join(dir, hookFile), fmt.Appendf(nil, "%x\n", c.Leaf().SerialNumber), 0o644)
+	return enroll.WriteFile(h.file(dir), fmt.Appendf(nil, "%x\n", c.Leaf().SerialNumber), 0o644)
 }
 
 // after runs the hook for the certificate of dir, unless it ran for that one. So it runs once for each, and also for
@@ -46,7 +50,7 @@ func (h hook) after(ctx context.Context, a *app, dir string, c *enroll.Credentia
 	if len(h) == 0 {
 		return nil
 	}
-	last, err := os.ReadFile(filepath.Join(dir, hookFile))
+	last, err := os.ReadFile(h.file(dir))
 	if err != nil || strings.TrimSpace(string(last)) == fmt.Sprintf("%x", c.Leaf().SerialNumber) {
 		return err
 	}

@@ -8,12 +8,13 @@ import (
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/enroll/est"
 	"github.com/payca/payca/enroll/server"
+	"github.com/payca/payca/enroll/step"
 	"github.com/payca/payca/policy"
 )
 
 // Endpoints lists every endpoint that the configuration can speak of: those of the API and of enrollment.
 func Endpoints() []policy.Endpoint {
-	return slices.Concat(server.Endpoints(), est.Endpoints(), api.Endpoints())
+	return slices.Concat(server.Endpoints(), est.Endpoints(), step.Endpoints(), api.Endpoints())
 }
 
 // DefaultAccess is who may call what unless the configuration says something else: operators may do everything, auditors read
@@ -34,9 +35,10 @@ func DefaultAccess() []policy.Access {
 		{Role: policy.Anyone, Allow: []string{
 			"POST /v1/enroll", "GET /v1/enroll/{id}", "POST /v1/enroll/{id}/votes", "GET /v1/roots", "GET /roots.pem",
 			"GET /.well-known/est/cacerts", "GET /.well-known/est/csrattrs", "POST /.well-known/est/simpleenroll", "POST /.well-known/est/serverkeygen",
+			"POST /1.0/sign", "GET /1.0/root/{sha}", "GET /1.0/roots", "GET /1.0/roots.pem", "GET /1.0/provisioners", "GET /1.0/health", "GET /1.0/version",
 		}},
 		{Role: policy.Member, Allow: []string{
-			"POST /v1/renew", "POST /v1/issue", "POST /.well-known/est/simplereenroll", "GET /v1/certificates", "GET /v1/certificates/{serial}", "POST /v1/revocations",
+			"POST /v1/renew", "POST /v1/issue", "POST /.well-known/est/simplereenroll", "POST /1.0/renew", "POST /1.0/rekey", "POST /1.0/revoke", "GET /v1/certificates", "GET /v1/certificates/{serial}", "POST /v1/revocations",
 		}},
 		{Role: string(policy.Operator), Allow: slices.Concat(read, write)},
 		{Role: string(policy.Auditor), Allow: read},

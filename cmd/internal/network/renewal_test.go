@@ -6,6 +6,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -159,6 +161,18 @@ func TestManyProcessesOnOneDirectoryDoItOnce(t *testing.T) {
 	for _, err := range r.operator.Certificates(t.Context(), map[string][]string{"party": {"shop1"}}) {
 		must(t, err)
 		n++
+	}
+	// Of those who are refused nothing is left behind, also while others try in the same place.
+	var refused atomic.Int64
+	other := filepath.Join(t.TempDir(), "a", "shop1")
+	atOnce(func() error {
+		if _, err := enroll.Enroll(t.Context(), enroll.EnrollConfig{Token: token, Dir: other, Now: time.Now}); err != nil {
+			refused.Add(1)
+		}
+		return nil
+	})
+	if _, err := os.Stat(other); refused.Load() != 8 || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%d refused, %v, want all, and no directory", refused.Load(), err)
 	}
 	if enrolled.Load() != 1 || n != 2 {
 		t.Errorf("%d enrolled, %d certificates, want one enrolled, and its renewal", enrolled.Load(), n)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/payca/payca/enroll/mtls"
 	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/enroll/server"
+	"github.com/payca/payca/enroll/step"
 	"github.com/payca/payca/ocsp"
 	"github.com/payca/payca/policy"
 )
@@ -191,10 +193,19 @@ func (n *Network) routes() (http.Handler, error) {
 		return nil, err
 	}
 	text := problems
-	text.Text = true
+	text.Render = est.Render
 	devices, err := est.New(est.Config{
 		Network: n.config.Network, Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Issuer: n.authority.Issuer, Root: n.root, Profiles: n.profiles,
 		Problems: text, Identify: func(next http.Handler) http.Handler { return identify(text, next) }, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	theirs := problems
+	theirs.Render = step.Render
+	programs, err := step.New(step.Config{
+		Network: n.config.Network, Version: stepVersion, Gate: gate{core: n.core, now: n.now}, TokenKey: n.tokenKey.Public(), Roots: trust.Roots, Revoke: n.revokeOwn,
+		Problems: theirs, Identify: func(next http.Handler) http.Handler { return identify(theirs, next) }, Endpoints: n.endpoints, Refused: n.refused, Now: n.now,
 	})
 	if err != nil {
 		return nil, err
@@ -206,6 +217,12 @@ func (n *Network) routes() (http.Handler, error) {
 	mux.Handle("/v1/", operations)
 	mux.Handle(status.FeedPath, n.status)
 	mux.Handle(est.Path, devices)
+	mux.Handle(step.Prefix+"/", programs)
+	for _, path := range step.Paths() {
+		if !strings.HasPrefix(path, step.Prefix) && path != "/roots.pem" {
+			mux.Handle(path, programs)
+		}
+	}
 	mux.Handle(server.DirectoryPath, n.directory)
 	for _, path := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
 		mux.Handle(path, enrollment)
