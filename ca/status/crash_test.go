@@ -29,9 +29,13 @@ func TestCase36ARevocationThatNobodyWasToldOfStandsAfterTheNextStart(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
+	record, err := n.Store.BySerial(t.Context(), serial)
+	if err != nil {
+		t.Fatal(err)
+	}
 	now := time.Now().UTC().Truncate(time.Second)
 	err = n.Store.Revoke(t.Context(),
-		ca.Revocation{Serial: serial, Issuer: policy.MerchantCA, Reason: ca.KeyCompromise, At: now, NotAfter: leaf.NotAfter, By: "test"},
+		ca.Revocation{Serial: serial, Issuer: policy.MerchantCA, Reason: ca.KeyCompromise, At: now, NotAfter: leaf.NotAfter, By: "test", Shard: record.Shard},
 		audit.Event{Time: now, Kind: audit.CertificateRevoked, Actor: "test", Issuer: policy.MerchantCA, Serial: serial.String(), Party: "shop1", Reason: "keyCompromise"})
 	if err != nil {
 		t.Fatal(err)
