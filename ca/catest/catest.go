@@ -132,7 +132,7 @@ func (n *Network) Restart(t testing.TB, shards int) error {
 	}
 	authority, err := ca.New(t.Context(), ca.Config{
 		Network: n.Name, Root: n.Root, Issuers: n.Issuers, Profiles: profiles, Store: n.Store,
-		Linter: linter, StatusURL: n.StatusURL, OnRevoke: service.Revoked, Shards: each, Now: n.cfg.Now, Logger: n.cfg.Logger,
+		Linter: linter, StatusURL: n.StatusURL, OnRevoke: service.Revoked, OnIssue: service.OnIssue, Shards: each, Now: n.cfg.Now, Logger: n.cfg.Logger,
 	})
 	must(t, err)
 	if err := service.Start(t.Context(), authority); err != nil {
