@@ -15,7 +15,7 @@ import (
 )
 
 // Renew issues a certificate in the place of old, with the same or a new key. The old one must
-// be in the inventory, to the byte, not expired and not revoked; its party and profile are
+// be in the inventory, to the byte, not revoked, and not expired for longer than its profile lets pass; its party and profile are
 // taken from there, and policy is applied afresh. A Profile of the request that is another one is refused; Party and Token are ignored. Without a
 // CSR the key stays, and whoever calls has seen that it is held.
 // Errors are those of [Authority.Issue].
@@ -49,8 +49,12 @@ func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509
 		return violation("renew-revoked", "certificate",
 			fmt.Sprintf("revoked since %s for %s", r.At.UTC().Format(time.RFC3339), r.Reason), "a certificate that is not revoked")
 	}
-	if ap.now.After(rec.NotAfter) {
-		return violation("renew-expired", "certificate", "expired at "+rec.NotAfter.UTC().Format(time.RFC3339), "a certificate that is still valid")
+	if grace := a.renewGrace(rec); ap.now.After(rec.NotAfter.Add(grace)) {
+		want := "a certificate that is still valid"
+		if grace > 0 {
+			want += ", or expired " + policy.Duration(grace).String() + " ago at most"
+		}
+		return violation("renew-expired", "certificate", "expired at "+rec.NotAfter.UTC().Format(time.RFC3339), want)
 	}
 	if err := a.enter(ctx, ap); err != nil {
 		return err
@@ -60,6 +64,25 @@ func (a *Authority) enterRenewal(ctx context.Context, ap *application, old *x509
 	}
 	ap.inherit(rec, old)
 	return nil
+}
+
+// renewGrace is for how long after its end the record's certificate can be renewed.
+func (a *Authority) renewGrace(rec Record) time.Duration {
+	profile, ok := a.profiles[rec.Profile]
+	if !ok {
+		return 0
+	}
+	return time.Duration(profile.Config().RenewGrace)
+}
+
+// RenewGrace is for how long after its end a certificate can be renewed, 0 for one that is not in the inventory. It says nothing of
+// whether the CA would: that is for [Authority.Renew].
+func (a *Authority) RenewGrace(ctx context.Context, cert *x509.Certificate) time.Duration {
+	rec, err := a.cfg.Store.ByThumbprint(ctx, sha256.Sum256(cert.Raw))
+	if err != nil {
+		return 0
+	}
+	return a.renewGrace(rec)
 }
 
 // IssueResponder issues a certificate for the key of an OCSP delegate of the named issuer, under the

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -187,4 +188,28 @@ func TestRenewalWithoutARequestKeepsTheKey(t *testing.T) {
 	}
 	_, err = w.ca.Renew(t.Context(), old.Leaf, again)
 	wantRule(t, err, "key-blocked")
+}
+
+func TestAGraceIsThatOfTheProfile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	cfg := w.cfg.Profiles[slices.IndexFunc(w.cfg.Profiles, func(p *policy.Profile) bool { return p.Name() == "merchant" })].Config()
+	cfg.RenewGrace = policy.Duration(time.Hour)
+	p, err := policy.NewProfile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.Profiles = append(slices.DeleteFunc(slices.Clone(w.cfg.Profiles), func(p *policy.Profile) bool { return p.Name() == "merchant" }), p)
+	w.open()
+	c := w.issue("shop1", newKey(t))
+	if got := w.ca.RenewGrace(t.Context(), c.Leaf); got != time.Hour {
+		t.Errorf("grace %v, want an hour", got)
+	}
+	w.clock.Store(c.Leaf.NotAfter.Unix() + 3600)
+	if _, err := w.ca.Renew(t.Context(), c.Leaf, request(t, "shop1", newKey(t))); err != nil {
+		t.Error(err)
+	}
+	w.clock.Store(c.Leaf.NotAfter.Unix() + 3601)
+	_, err = w.ca.Renew(t.Context(), c.Leaf, request(t, "shop1", newKey(t)))
+	wantRule(t, err, "renew-expired")
 }

@@ -102,6 +102,9 @@ func (c *profileChecker) conduct() {
 	if own := c.p.OCSPSigner() || c.p.Issuer(); own && (limits != Limits{} || cfg.Approval != nil || len(cfg.Protocols) > 0) {
 		c.wrong("use", "limits, approval, protocols: want none, the CA makes these certificates for itself")
 	}
+	if grace := time.Duration(cfg.RenewGrace); grace < 0 || grace > 90*day {
+		c.wrong("renew_grace", "renew_grace %s: want at most 90d", cfg.RenewGrace)
+	}
 	if cfg.ServerKeygen && cfg.KeyUsage != keyAgreement {
 		c.wrong("server_keygen", "server_keygen with key_usage %s: want keyAgreement, nobody else makes a key that signs", cfg.KeyUsage)
 	}

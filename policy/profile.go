@@ -49,6 +49,8 @@ type ProfileConfig struct {
 	MustStaple bool `yaml:"must_staple,omitempty" json:"must_staple,omitempty"`
 	// Protocols lists how a certificate may be asked for: token, renew, issue, est, step, local. Every way if it is not given.
 	Protocols []string `yaml:"protocols,omitempty" json:"protocols,omitempty"`
+	// RenewGrace is for how long after its end a certificate can still be renewed: not at all if it is not given, at most 90d.
+	RenewGrace Duration `yaml:"renew_grace,omitempty" json:"renew_grace,omitempty"`
 	// ServerKeygen lets the CA make the key, for who asks by EST; with keyAgreement alone.
 	ServerKeygen bool `yaml:"server_keygen,omitempty" json:"server_keygen,omitempty"`
 	// Limits bounds what one party may hold and ask for.

@@ -90,6 +90,8 @@ func TestNewProfileRefuses(t *testing.T) {
 		}, "want it alone"},
 		{"a consumer's server", func(c *policy.ProfileConfig) { c.Role = policy.Consumer }, "a consumer runs no servers"},
 		{"no key usage", func(c *policy.ProfileConfig) { c.KeyUsage = "" }, `key_usage ""`},
+		{"a grace of a year", func(c *policy.ProfileConfig) { c.RenewGrace = policy.Duration(365 * 24 * time.Hour) }, `renew_grace 365d: want at most 90d`},
+		{"keys that sign, made by the CA", func(c *policy.ProfileConfig) { c.ServerKeygen = true }, `server_keygen with key_usage digitalSignature: want keyAgreement`},
 		{"13 keyCertSign", func(c *policy.ProfileConfig) { c.KeyUsage = "keyCertSign" }, `key_usage "keyCertSign"`},
 		{"keyAgreement in TLS", func(c *policy.ProfileConfig) { c.KeyUsage = "keyAgreement" }, "want none with keyAgreement"},
 		{"13 anyEKU", func(c *policy.ProfileConfig) { c.ExtKeyUsage = []string{"any"} }, `ext_key_usage "any"`},

@@ -89,6 +89,7 @@ type check struct {
 	use        policy.Use
 	authorize  Authorizer
 	status     StatusChecker
+	grace      func(leaf *x509.Certificate) time.Duration // nil for none
 }
 
 func checkOf(src *enroll.Source, use policy.Use, authorize Authorizer, status StatusChecker) (check, error) {
@@ -150,10 +151,26 @@ func (c check) demandedStaple(peer *policy.Peer, staple []byte) error {
 	}
 }
 
+// late identifies by a certificate that has expired and may still be used, as of its last second. The refusal stands for all others.
+func (c check) late(presented []*x509.Certificate, refusal error) (*recognition, error) {
+	leaf, now := presented[0], c.identifier.now()
+	if !now.After(leaf.NotAfter) || now.After(leaf.NotAfter.Add(c.grace(leaf))) {
+		return nil, refusal
+	}
+	peer, err := c.identifier.trust.Identify(presented, c.use, leaf.NotAfter)
+	if err != nil {
+		return nil, err
+	}
+	return recognise(presented, peer), nil
+}
+
 // peer is the check: identity, which may be remembered, then authorization, then
 // the status of the leaf, then that of its issuing CA, all of which are asked each time.
 func (c check) peer(ctx context.Context, presented []*x509.Certificate, staple []byte) (*recognition, ocsp.Verdict, error) {
 	known, err := c.identifier.identify(presented, c.use)
+	if err != nil && c.grace != nil && len(presented) > 0 {
+		known, err = c.late(presented, err)
+	}
 	if err != nil {
 		return nil, ocsp.Verdict{}, err
 	}

@@ -26,7 +26,10 @@ type HandlerConfig struct {
 	// nil error, or why not. An *problem.Error, or one that a Mapper of Problems
 	// knows, is answered as it says; every other is 500, so that an outage is no refusal.
 	Inventory func(ctx context.Context, thumbprint [32]byte) error
-	Now       func() time.Time // nil for time.Now
+	// Grace, if set, says for how long after its end a certificate still says for this request who presents it, as one that is
+	// to be renewed may. It is asked about certificates that have expired, before anything else of them is known.
+	Grace func(r *http.Request, leaf *x509.Certificate) time.Duration
+	Now   func() time.Time // nil for time.Now
 	// Refusal, if set, says how a refusal of the check is answered, in the place of the names
 	// that Handler has; presented are the client's certificates.
 	Refusal func(presented []*x509.Certificate, err error) error
@@ -73,6 +76,9 @@ func identify(c check, cfg HandlerConfig, r *http.Request) (*policy.Peer, ocsp.V
 		if status := cfg.StatusOf(r); status != nil {
 			c.status = status
 		}
+	}
+	if cfg.Grace != nil {
+		c.grace = func(leaf *x509.Certificate) time.Duration { return cfg.Grace(r, leaf) }
 	}
 	known, verdict, err := c.peer(r.Context(), r.TLS.PeerCertificates, nil)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/payca/payca/cmd/internal/api"
 	"github.com/payca/payca/cmd/internal/config"
 	"github.com/payca/payca/cmd/internal/network"
+	"github.com/payca/payca/enroll"
 	"github.com/payca/payca/policy"
 )
 
@@ -232,6 +233,39 @@ func TestAnExpiredDeviceStillGetsTheCAsCertificates(t *testing.T) {
 	with := []string{"-k", "--cert", "shop1.pem", "--key", "shop1.key"}
 	d.certificate(d.curl("cacerts", with...), "cas", 6)
 	d.want("re-enrollment", d.curl("simplereenroll", append(with, "--data-binary", "@shop1.b64")...), http.StatusForbidden, "is valid from ")
+}
+
+// Under a profile with a grace a certificate that has expired renews itself by every door, and does nothing else.
+func TestAnExpiredCertificateIsRenewedWithinTheGraceOfItsProfile(t *testing.T) {
+	t.Parallel()
+	var late atomic.Int64
+	r := startConfigured(t, network.Config{Now: func() time.Time { return time.Now().Add(time.Duration(late.Load())) }}, func(c *config.Config) {
+		c.Profiles = []policy.ProfileConfig{{
+			Name: "merchant", Role: policy.Merchant, Use: "tls", Validity: policy.Duration(24 * time.Hour), RenewGrace: policy.Duration(48 * time.Hour),
+		}}
+	})
+	dir := r.enroll(t, "shop1", policy.Merchant)
+	old, err := enroll.Open(dir)
+	must(t, err)
+	ask := func(method, path string, body []byte) (int, string) {
+		t.Helper()
+		return r.request(t, old.TLS(), method, path, "application/json", body)
+	}
+	for _, tt := range []struct {
+		after   time.Duration
+		renewed bool
+	}{{47 * time.Hour, true}, {71 * time.Hour, true}, {73 * time.Hour, false}} {
+		late.Store(int64(tt.after))
+		if status, _ := ask("POST", "/1.0/renew", nil); (status == http.StatusCreated) != tt.renewed {
+			t.Errorf("%v after it was issued: got %d, want renewed %t", tt.after, status, tt.renewed)
+		}
+		if status, name := ask("GET", "/v1/certificates", nil); status != http.StatusForbidden || name != "identity-refused" {
+			t.Errorf("%v after it was issued: the API answered %d %s, want 403", tt.after, status, name)
+		}
+		if status, _ := ask("POST", "/1.0/revoke", []byte(`{"serial":"1"}`)); status != http.StatusForbidden {
+			t.Errorf("%v after it was issued: revocation answered %d, want 403", tt.after, status)
+		}
+	}
 }
 
 // A request that waits for an approver is answered by 202, until the same request is answered with a certificate.

@@ -3,7 +3,9 @@ package network
 import (
 	"crypto/x509"
 	"net/http"
+	"path"
 	"strings"
+	"time"
 
 	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/api"
@@ -59,9 +61,18 @@ func (n *Network) identify(trust policy.Trust, problems problem.Writer) func(htt
 	return func(next http.Handler) http.Handler {
 		return mtls.Handler(mtls.HandlerConfig{
 			Trust: trust, Authorize: mtls.AuthorizeRole(policy.Roles()...),
-			Status: localStatus{n.store, n.now}, Problems: problems, Now: n.now,
+			Status: localStatus{n.store, n.now}, Grace: n.grace, Problems: problems, Now: n.now,
 		}, next)
 	}
+}
+
+// grace is for how long after its end a certificate still serves for its own renewal, and for nothing else.
+func (n *Network) grace(r *http.Request, leaf *x509.Certificate) time.Duration {
+	switch path.Base(r.URL.Path) {
+	case "renew", "rekey", "simplereenroll":
+		return n.authority.RenewGrace(r.Context(), leaf)
+	}
+	return 0
 }
 
 // doors adds the ways to certificates: our own, EST and that of step-ca. Each refuses in its own form.
@@ -92,13 +103,13 @@ func (n *Network) doors(mux *http.ServeMux, trust policy.Trust, problems problem
 	}
 	mux.Handle(est.Path, devices)
 	mux.Handle(step.Prefix+"/", programs)
-	for _, path := range step.Paths() {
-		if !strings.HasPrefix(path, step.Prefix) && path != "/roots.pem" {
-			mux.Handle(path, programs)
+	for _, p := range step.Paths() {
+		if !strings.HasPrefix(p, step.Prefix) && p != "/roots.pem" {
+			mux.Handle(p, programs)
 		}
 	}
-	for _, path := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
-		mux.Handle(path, enrollment)
+	for _, p := range []string{"/", "/v1/enroll", "/v1/enroll/", "/v1/renew", "/v1/issue", "/v1/roots"} {
+		mux.Handle(p, enrollment)
 	}
 	return nil
 }

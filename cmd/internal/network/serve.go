@@ -176,14 +176,11 @@ func (n *Network) Listen() (Listeners, error) {
 // closes the store.
 func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	secure := &http.Server{
-		Handler: n.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
-		TLSConfig: n.tlsConfig(),
+		Handler: n.handler, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), TLSConfig: n.tlsConfig(),
 	}
-	plain := &http.Server{
-		Handler: n.plain(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog,
-	}
+	plain := &http.Server{Handler: n.plain(), MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog}
+	limit(secure, 30*time.Second)
+	limit(plain, 15*time.Second)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ignoreClosed(secure.ServeTLS(l.HTTPS, "", "")) })
 	group.Go(func() error { return ignoreClosed(plain.Serve(l.HTTP)) })
@@ -204,6 +201,12 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 		return errors.Join(shutdown(grace, secure), shutdown(grace, plain))
 	})
 	return errors.Join(group.Wait(), n.Close())
+}
+
+// limit bounds connections, and how long a client may take to say what it wants and to take the answer.
+func limit(s *http.Server, read time.Duration) {
+	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = min(read, 5*time.Second), read, time.Minute, 2*time.Minute
+	s.ConnState = newConnections(maxConnections).watch
 }
 
 // tlsConfig is that of the https listener.
