@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,7 @@ type keeper struct {
 	fail  error         // what the CA says, nil for a certificate
 	fails error         // what the program says that is told of a change
 
+	mu    sync.Mutex  // the test holds it but while time passes
 	asked []time.Time // when the CA was asked
 	told  []string    // serials
 	start time.Time
@@ -45,6 +47,8 @@ func keep(t *testing.T, test func(k *keeper)) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &keeper{t: t, ca: testca.Make(t, 900*day), dir: dir, life: month, start: time.Now(), end: make(chan error, 1)}
 		save(t, k.issue("shop1", testca.Key(t)), dir)
+		k.mu.Lock()
+		defer k.mu.Unlock()
 		test(k)
 	})
 }
@@ -65,6 +69,8 @@ func (k *keeper) issue(party string, key crypto.Signer) *enroll.Credential {
 }
 
 func (k *keeper) renew(_ context.Context, stands *enroll.Credential) (*enroll.Credential, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.asked = append(k.asked, time.Now())
 	if k.fail != nil {
 		return nil, k.fail
@@ -73,6 +79,8 @@ func (k *keeper) renew(_ context.Context, stands *enroll.Credential) (*enroll.Cr
 }
 
 func (k *keeper) changed(_ context.Context, c *enroll.Credential) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.told = append(k.told, c.Leaf().SerialNumber.Text(16))
 	return k.fails
 }
@@ -90,6 +98,8 @@ func (k *keeper) run(endExpired bool) *enroll.Source {
 
 // pass lets time go by.
 func (k *keeper) pass(d time.Duration) {
+	k.mu.Unlock()
+	defer k.mu.Lock()
 	time.Sleep(d)
 	synctest.Wait()
 }
