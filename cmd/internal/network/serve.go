@@ -176,9 +176,9 @@ func (n *Network) Listen() (Listeners, error) {
 // closes the store.
 func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	secure := &http.Server{
-		Handler: n.handler, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), TLSConfig: n.tlsConfig(),
+		Handler: n.handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), TLSConfig: n.tlsConfig(),
 	}
-	plain := &http.Server{Handler: n.plain(), MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog}
+	plain := &http.Server{Handler: n.plain(), ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog}
 	limit(secure, 30*time.Second)
 	limit(plain, 15*time.Second)
 	group, ctx := errgroup.WithContext(ctx)
@@ -203,9 +203,12 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	return errors.Join(group.Wait(), n.Close())
 }
 
+// headerTime is how long a client may take for its handshake, and for a header.
+const headerTime = 5 * time.Second
+
 // limit bounds connections, and how long a client may take to say what it wants and to take the answer.
 func limit(s *http.Server, read time.Duration) {
-	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = min(read, 5*time.Second), read, time.Minute, 2*time.Minute
+	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = min(read, headerTime), read, time.Minute, 2*time.Minute
 	s.ConnState = newConnections(maxConnections).watch
 }
 
