@@ -250,6 +250,9 @@ func TestConcurrentIssuanceAndRevocation(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if err := w.ca.Unreserve(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if len(w.store.records) != 80 || len(w.store.intents) != 0 {
 		t.Errorf("%d records, %d intents, want 80 and 0", len(w.store.records), len(w.store.intents))
 	}
