@@ -124,11 +124,11 @@ func (a *Authority) Fulfil(ctx context.Context, id, from string) (*Certificate, 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.Approved(ctx, id); err != nil {
-		return nil, err
+	var cert *Certificate
+	if _, err = a.Approved(ctx, id); err == nil {
+		ap.approved, ap.request, ap.From = true, r.ID, from
+		cert, err = a.gate(ctx, ap)
 	}
-	ap.approved, ap.request, ap.From = true, r.ID, from
-	cert, err := a.gate(ctx, ap)
 	if settled, ok := errors.AsType[*RequestSettledError](err); ok && settled.State == RequestDone {
 		return a.Fulfil(ctx, id, from) // somebody else came for it at the same time
 	}
