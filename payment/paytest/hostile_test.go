@@ -66,8 +66,8 @@ func TestNoHostileCertificateIsHeardByAnyAgent(t *testing.T) {
 	}
 	knocked := map[string]bool{}
 	for _, l := range legs {
-		if knocked[l.from+l.to] && testing.Short() {
-			continue
+		if knocked[l.from+l.to] {
+			continue // the handshake is over before the path is sent; TestEveryLegRefusesEveryBadCertificate goes along every leg
 		}
 		knocked[l.from+l.to] = true
 		from, to := nodes[l.from], nodes[l.to]

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,7 +175,7 @@ func slowest(n int, part float64, do func(i int) error) (time.Duration, error) {
 
 // anonymous is the memory of the process that no file backs, in octets; 0 where the system does not tell.
 func anonymous() (size int) {
-	runtime.GC()
+	debug.FreeOSMemory() // a collection; what the loader used is given back
 	raw, err := os.ReadFile("/proc/self/smaps_rollup")
 	if err != nil {
 		return 0
