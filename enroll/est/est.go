@@ -2,6 +2,7 @@ package est
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/base64"
@@ -94,6 +95,7 @@ type door struct {
 	cfg        Config
 	operations map[string]operation
 	profiles   map[string]*policy.Profile
+	members    http.Handler // for who shows a certificate
 }
 
 // New returns the handler of everything below [Path].
@@ -106,6 +108,8 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Now = time.Now
 	}
 	d := &door{cfg: cfg, operations: operations(), profiles: map[string]*policy.Profile{}}
+	admission := server.Door{Problems: cfg.Problems, Identify: cfg.Identify, Endpoints: cfg.Endpoints, Refused: cfg.Refused}
+	d.members = admission.Admit(policy.Endpoint{Pattern: reenrollPattern}, identify)
 	for _, p := range cfg.Profiles {
 		if p.Role() != "" { // those of the CA itself are asked for by nobody
 			d.profiles[p.Name()] = p
@@ -143,7 +147,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if !op.Open {
-		return d.identified(w, r, op.Pattern, func(w http.ResponseWriter, r *http.Request, _ *policy.Peer) error { return op.handle(d, w, r, profile) })
+		return d.identified(w, r, func(w http.ResponseWriter, r *http.Request, _ *policy.Peer) error { return op.handle(d, w, r, profile) })
 	}
 	if err := d.cfg.Endpoints.AuthorizeAnyone(op.Pattern); err != nil {
 		return d.cfg.Refused(r, err)
@@ -151,19 +155,23 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 	return op.handle(d, w, r, profile)
 }
 
-// identified calls do for who shows a certificate and may call the endpoint.
-func (d *door) identified(w http.ResponseWriter, r *http.Request, pattern string, do func(http.ResponseWriter, *http.Request, *policy.Peer) error) error {
-	d.cfg.Identify(problem.Handler(d.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
-		peer, _, ok := mtls.PeerFrom(r.Context())
-		if !ok {
-			return errors.New(pattern + " behind no identity middleware")
-		}
-		if err := d.cfg.Endpoints.Authorize(pattern, peer.Identity); err != nil {
-			return d.cfg.Refused(r, err)
-		}
-		return do(w, r, peer)
-	})).ServeHTTP(w, r)
+// doKey is what the context of a request holds that goes through the identity check: what is done then.
+type doKey struct{}
+
+// identified calls do for who shows a certificate and may re-enroll.
+func (d *door) identified(w http.ResponseWriter, r *http.Request, do func(http.ResponseWriter, *http.Request, *policy.Peer) error) error {
+	d.members.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), doKey{}, do)))
 	return nil
+}
+
+// identify does what the request came for, with who it is from.
+func identify(w http.ResponseWriter, r *http.Request) error {
+	do, ok := r.Context().Value(doKey{}).(func(http.ResponseWriter, *http.Request, *policy.Peer) error)
+	if !ok {
+		return errors.New("an EST request for nothing")
+	}
+	peer, _, _ := mtls.PeerFrom(r.Context()) // server.Door has seen to that
+	return do(w, r, peer)
 }
 
 // caCerts: RFC 7030 section 4.1.
@@ -238,7 +246,7 @@ func (d *door) authenticated(w http.ResponseWriter, r *http.Request, do func(htt
 	party, password, basic := r.BasicAuth()
 	if !basic {
 		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-			return d.identified(w, r, reenrollPattern, func(w http.ResponseWriter, r *http.Request, peer *policy.Peer) error {
+			return d.identified(w, r, func(w http.ResponseWriter, r *http.Request, peer *policy.Peer) error {
 				return do(w, r, caller{peer: peer})
 			})
 		}

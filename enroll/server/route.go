@@ -39,34 +39,34 @@ func Endpoints() []policy.Endpoint {
 	return all
 }
 
-func (rt route) method() string {
-	method, _, _ := strings.Cut(rt.Pattern, " ")
-	return method
+// A Door is what stands before every way to a certificate; every member is required.
+type Door struct {
+	Problems problem.Writer                  // answers errors
+	Identify func(http.Handler) http.Handler // the identity middleware, for endpoints that are not open
+	// Endpoints is who may call what; Refused records that somebody may not, and returns the answer.
+	Endpoints *policy.Endpoints
+	Refused   func(r *http.Request, err error) error
 }
 
-func (rt route) path() string {
-	_, path, _ := strings.Cut(rt.Pattern, " ")
-	return path
-}
-
-// admit lets those call a route who may.
-func (s *server) admit(rt route) http.Handler {
-	if rt.Open {
-		return problem.Handler(s.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
-			if err := s.cfg.Endpoints.AuthorizeAnyone(rt.Pattern); err != nil {
-				return s.cfg.Refused(r, err)
+// Admit lets those call an endpoint who may, by its method alone.
+func (d Door) Admit(endpoint policy.Endpoint, handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+	method, _, _ := strings.Cut(endpoint.Pattern, " ")
+	if endpoint.Open {
+		return only(d.Problems, method, problem.Handler(d.Problems, func(w http.ResponseWriter, r *http.Request) error {
+			if err := d.Endpoints.AuthorizeAnyone(endpoint.Pattern); err != nil {
+				return d.Refused(r, err)
 			}
-			return rt.handle(s, w, r)
-		})
+			return handle(w, r)
+		}))
 	}
-	return s.cfg.Identify(problem.Handler(s.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
+	return only(d.Problems, method, d.Identify(problem.Handler(d.Problems, func(w http.ResponseWriter, r *http.Request) error {
 		peer, _, ok := mtls.PeerFrom(r.Context())
 		if !ok {
-			return errors.New(rt.Pattern + " behind no identity middleware")
+			return errors.New(endpoint.Pattern + " behind no identity middleware")
 		}
-		if err := s.cfg.Endpoints.Authorize(rt.Pattern, peer.Identity); err != nil {
-			return s.cfg.Refused(r, err)
+		if err := d.Endpoints.Authorize(endpoint.Pattern, peer.Identity); err != nil {
+			return d.Refused(r, err)
 		}
-		return rt.handle(s, w, r)
-	}))
+		return handle(w, r)
+	})))
 }

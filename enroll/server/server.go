@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/payca/payca/enroll"
@@ -91,8 +92,10 @@ func New(cfg Config) (http.Handler, error) {
 		s.roots = append(s.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
 	}
 	mux := http.NewServeMux()
+	admission := Door{cfg.Problems, cfg.Identify, cfg.Endpoints, cfg.Refused}
 	for _, rt := range routes() {
-		mux.Handle(rt.path(), only(cfg.Problems, rt.method(), s.admit(rt)))
+		_, path, _ := strings.Cut(rt.Pattern, " ")
+		mux.Handle(path, admission.Admit(rt.Endpoint, func(w http.ResponseWriter, r *http.Request) error { return rt.handle(s, w, r) }))
 	}
 	mux.Handle("/", problem.Handler(cfg.Problems, func(_ http.ResponseWriter, r *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Name: "no-route", Detail: "nothing is at " + r.URL.Path}

@@ -124,51 +124,18 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	admission := server.Door{Problems: cfg.Problems, Identify: cfg.Identify, Endpoints: cfg.Endpoints, Refused: cfg.Refused}
 	for _, rt := range routes() {
-		h := d.admit(rt)
-		method, path, _ := strings.Cut(rt.Pattern, " ")
+		h := admission.Admit(rt.Endpoint, func(w http.ResponseWriter, r *http.Request) error { return rt.handle(d, w, r) })
+		_, path, _ := strings.Cut(rt.Pattern, " ")
 		for _, p := range []string{path, strings.TrimPrefix(path, Prefix)} {
-			mux.Handle(p, d.only(method, h))
+			mux.Handle(p, h)
 		}
 	}
 	mux.Handle("/", problem.Handler(cfg.Problems, func(_ http.ResponseWriter, r *http.Request) error {
 		return problem.Errorf(http.StatusNotFound, "no-route", "nothing is at %.100q", r.URL.Path)
 	}))
 	return mux, nil
-}
-
-// only refuses other methods.
-func (d *door) only(method string, next http.Handler) http.Handler {
-	return problem.Handler(d.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
-			w.Header().Set("Allow", method)
-			return problem.Errorf(http.StatusMethodNotAllowed, "method-not-allowed", "method is %s, want %s", r.Method, method)
-		}
-		next.ServeHTTP(w, r)
-		return nil
-	})
-}
-
-// admit lets those call a route who may.
-func (d *door) admit(rt route) http.Handler {
-	if rt.Open {
-		return problem.Handler(d.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
-			if err := d.cfg.Endpoints.AuthorizeAnyone(rt.Pattern); err != nil {
-				return d.cfg.Refused(r, err)
-			}
-			return rt.handle(d, w, r)
-		})
-	}
-	return d.cfg.Identify(problem.Handler(d.cfg.Problems, func(w http.ResponseWriter, r *http.Request) error {
-		peer, _, ok := mtls.PeerFrom(r.Context())
-		if !ok {
-			return errors.New(rt.Pattern + " behind no identity middleware")
-		}
-		if err := d.cfg.Endpoints.Authorize(rt.Pattern, peer.Identity); err != nil {
-			return d.cfg.Refused(r, err)
-		}
-		return rt.handle(d, w, r)
-	}))
 }
 
 // A signRequest is api.SignRequest as far as it decides something: the request is kept as it is, for the gate to read.
