@@ -37,15 +37,12 @@ func encodeRecord(r ca.Record) ([]byte, error) {
 		return nil, fmt.Errorf("certificate %s is in shard %d, want 0 to %d", r.Serial, r.Shard, ca.MaxShards)
 	}
 	value = binary.AppendUvarint(value, uint64(r.Shard))
-	for _, word := range []string{r.Issuer, r.Profile, r.Party, string(r.Role), r.Requester, r.Protocol} {
-		if len(word) > maxWord {
-			return nil, fmt.Errorf("certificate record has a word of %d octets, want at most %d", len(word), maxWord)
-		}
-		value = binary.AppendUvarint(value, uint64(len(word)))
-		value = append(value, word...)
+	w := words{value: value}
+	w.text(r.Issuer, r.Profile, r.Party, string(r.Role), r.Requester, r.Protocol)
+	if w.err != nil {
+		return nil, fmt.Errorf("certificate record has %w", w.err)
 	}
-	value = append(value, r.SPKI[:]...)
-	return append(value, r.DER...), nil
+	return append(append(w.value, r.SPKI[:]...), r.DER...), nil
 }
 
 var errShortRecord = errors.New("certificate record is too short")
@@ -77,18 +74,14 @@ func parseRecord(value []byte) (record ca.Record, err error) {
 		record.Shard, rest = int(shard), rest[size:]
 	}
 	var role string
-	for _, word := range []*string{&record.Issuer, &record.Profile, &record.Party, &role, &record.Requester, &record.Protocol} {
-		n, size := binary.Uvarint(rest)
-		if size <= 0 || n > uint64(len(rest)-size) {
-			return record, errShortRecord
-		}
-		*word, rest = string(rest[size:size+int(n)]), rest[size+int(n):]
-	}
+	r := reader{rest: rest}
+	r.text(&record.Issuer, &record.Profile, &record.Party, &role, &record.Requester, &record.Protocol)
 	record.Role = policy.Role(role)
-	if len(rest) < len(record.SPKI) {
+	copy(record.SPKI[:], r.octets(len(record.SPKI)))
+	if r.short {
 		return record, errShortRecord
 	}
-	record.DER = bytes.Clone(rest[copy(record.SPKI[:], rest):])
+	record.DER = bytes.Clone(r.rest)
 	return record, nil
 }
 
