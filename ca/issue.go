@@ -155,11 +155,17 @@ func (a *Authority) gate(ctx context.Context, ap application) (*Certificate, err
 	if err != nil {
 		return nil, err
 	}
+	a.spares.sign(ap.issuer, 1)
+	defer a.spares.sign(ap.issuer, -1)
 	cert, err := a.makeCertificate(ctx, d, is, intent)
 	if err != nil {
 		return nil, errors.Join(a.refused(durable, ap, err), a.closeIntent(durable, intent, err.Error()))
 	}
-	return a.commit(durable, ap, is, intent, cert)
+	ahead, err := a.ahead(ap, d)
+	if err != nil {
+		return nil, errors.Join(err, a.closeIntent(durable, intent, err.Error()))
+	}
+	return a.commit(durable, ap, is, intent, cert, ahead)
 }
 
 // csr reads the request, or makes that of a renewal without one.
@@ -257,15 +263,15 @@ func lintViolations(err error) (vs policy.Violations) {
 
 // commit is steps 4 and 5. If the store fails, what became of the certificate is not known: the
 // intent stays for the next start to close. Only when the store says that the token or the key was the
-// obstacle, the intent is closed at once.
-func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate) (*Certificate, error) {
+// obstacle, the intent is closed at once. The intents ahead are reserved in the same commit.
+func (a *Authority) commit(ctx context.Context, ap application, is *issuer, intent Intent, cert *x509.Certificate, ahead []Intent) (*Certificate, error) {
 	rec := Record{
 		Serial: intent.Serial, Issuer: is.name, Profile: intent.Profile, Party: intent.Party, Role: ap.party.Role,
 		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), DER: cert.Raw,
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Requester: ap.Requester, Protocol: ap.Protocol, Shard: intent.Shard,
 	}
 	rec, err := a.cfg.Store.Issue(ctx, Issuance{
-		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec), Admit: ap.admit,
+		Record: rec, Token: ap.Token, Request: ap.request, Event: issuedEvent(ap, rec), Admit: ap.admit, Ahead: ahead,
 		Use: TokenUse{Party: ap.party.ID, From: ap.From, At: ap.now, Serial: intent.Serial},
 	})
 	if err != nil {
@@ -275,6 +281,7 @@ func (a *Authority) commit(ctx context.Context, ap application, is *issuer, inte
 		}
 		return nil, errors.Join(a.refused(ctx, ap, late), a.closeIntent(ctx, intent, late.Error()))
 	}
+	a.spares.push(ap.issuer, ahead)
 	a.cfg.OnIssue(rec.Issuer, rec.Serial)
 	return &Certificate{Record: rec, Leaf: cert, Chain: []*x509.Certificate{cert, is.cert}, Root: a.cfg.Root}, nil
 }

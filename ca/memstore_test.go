@@ -88,6 +88,14 @@ func (m *memStore) Reserve(ctx context.Context, intents ...ca.Intent) error {
 	if m.failReserve != nil {
 		return m.failReserve
 	}
+	if err := m.wantFree(intents); err != nil {
+		return err
+	}
+	m.intents = append(m.intents, intents...)
+	return ctx.Err()
+}
+
+func (m *memStore) wantFree(intents []ca.Intent) error {
 	for _, in := range intents {
 		_, closed := m.closed[in.Serial]
 		_, issued := m.bySer[in.Serial]
@@ -95,8 +103,7 @@ func (m *memStore) Reserve(ctx context.Context, intents ...ca.Intent) error {
 			return ca.ErrSerialUsed
 		}
 	}
-	m.intents = append(m.intents, intents...)
-	return ctx.Err()
+	return nil
 }
 
 func (m *memStore) Unreserve(ctx context.Context, serials ...ca.Serial) error {
@@ -127,6 +134,9 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 			return ca.Record{}, err
 		}
 	}
+	if err := m.wantFree(is.Ahead); err != nil {
+		return ca.Record{}, err
+	}
 	if err := m.settle(is); err != nil {
 		return ca.Record{}, err
 	}
@@ -141,7 +151,7 @@ func (m *memStore) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error)
 		t.Used = &is.Use
 		m.tokens[is.Token] = t
 	}
-	m.intents = slices.Delete(m.intents, i, i+1)
+	m.intents = append(slices.Delete(m.intents, i, i+1), is.Ahead...)
 	is.Record.Index = uint64(len(m.leaves))
 	m.bySer[is.Record.Serial] = len(m.records)
 	m.byKey[is.Record.SPKI] = append(m.byKey[is.Record.SPKI], len(m.records))

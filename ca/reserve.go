@@ -13,60 +13,90 @@ import (
 // mostSpares bounds how many serials of an issuer are reserved at once.
 const mostSpares = 64
 
-// spares are serials that are reserved for whoever comes next, by issuer. One request alone reserves its own; only while
-// others wait for a reservation, one commit serves them all and as many that follow.
+// spares are serials that are reserved for whoever comes next, by issuer. One request alone reserves its own. While others
+// wait for a reservation, one commit serves them all; while others are under way, each certificate's commit reserves
+// a serial for the next.
 type spares struct {
 	turns turns
 
-	mu      sync.Mutex
-	free    map[string][]Intent // owned by mu
-	waiting map[string]int      // requests that wait for their turn; owned by mu
+	mu    sync.Mutex
+	stock map[string]*stock // owned by mu
+}
+
+// A stock is what is reserved for an issuer. It is owned by the mutex of spares.
+type stock struct {
+	free    []Intent
+	waiting int // requests that wait for their turn
+	signing int // requests that have a serial and are not over
+}
+
+// of returns the stock of an issuer. The mutex is held.
+func (s *spares) of(issuer string) *stock {
+	if s.stock == nil {
+		s.stock = map[string]*stock{}
+	}
+	if s.stock[issuer] == nil {
+		s.stock[issuer] = &stock{}
+	}
+	return s.stock[issuer]
 }
 
 // pop takes a spare serial of the issuer.
 func (s *spares) pop(issuer string) (Intent, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free := s.free[issuer]
-	if len(free) == 0 {
+	stock := s.of(issuer)
+	if len(stock.free) == 0 {
 		return Intent{}, false
 	}
-	last := len(free) - 1
-	s.free[issuer] = free[:last]
-	return free[last], true
+	last := len(stock.free) - 1
+	taken := stock.free[last]
+	stock.free = stock.free[:last]
+	return taken, true
 }
 
 // push keeps spare serials of the issuer.
 func (s *spares) push(issuer string, intents []Intent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free == nil {
-		s.free = map[string][]Intent{}
-	}
-	s.free[issuer] = append(s.free[issuer], intents...)
+	stock := s.of(issuer)
+	stock.free = append(stock.free, intents...)
 }
 
 // wait counts who waits for the issuer, and returns how many do.
 func (s *spares) wait(issuer string, change int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting == nil {
-		s.waiting = map[string]int{}
-	}
-	s.waiting[issuer] += change
-	return s.waiting[issuer]
+	stock := s.of(issuer)
+	stock.waiting += change
+	return stock.waiting
+}
+
+// sign counts who has a serial of the issuer and is not over.
+func (s *spares) sign(issuer string, change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of(issuer).signing += change
+}
+
+// short reports whether others are under way, and fewer serials are left than they may need.
+func (s *spares) short(issuer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stock := s.of(issuer)
+	return stock.signing > 1 && len(stock.free) < min(2*stock.signing, mostSpares)
 }
 
 // drain takes all that nobody used.
 func (s *spares) drain() (serials []Serial) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, free := range s.free {
-		for _, in := range free {
+	for _, stock := range s.stock {
+		for _, in := range stock.free {
 			serials = append(serials, in.Serial)
 		}
+		stock.free = nil
 	}
-	s.free = nil
 	return serials
 }
 
@@ -112,10 +142,27 @@ func (a *Authority) reserved(ctx context.Context, ap application, d *policy.Deci
 	return Intent{}, fmt.Errorf("reserving a serial: %d random ones in a row: %w", tries, ErrSerialUsed)
 }
 
-// newIntents makes the intent of a request, and spare ones that say only what is known of them: who signs, and until when
-// at most what they are for is valid.
+// ahead makes the intent that the commit of a request reserves for the next one, if any.
+func (a *Authority) ahead(ap application, d *policy.Decision) ([]Intent, error) {
+	if !a.spares.short(ap.issuer) {
+		return nil, nil
+	}
+	return a.spareIntents(ap, d, 1)
+}
+
+// newIntents makes the intent of a request, and spare ones.
 func (a *Authority) newIntents(ap application, d *policy.Decision, spare int) ([]Intent, error) {
-	intents := make([]Intent, 1+spare)
+	intents, err := a.spareIntents(ap, d, 1+spare)
+	if err != nil {
+		return nil, err
+	}
+	intents[0].Profile, intents[0].Party, intents[0].NotAfter = ap.profile.Name(), ap.owner(), d.NotAfter
+	return intents, nil
+}
+
+// spareIntents makes intents that say only what is known of them: who signs, and until when at most what they are for is valid.
+func (a *Authority) spareIntents(ap application, d *policy.Decision, n int) ([]Intent, error) {
+	intents := make([]Intent, n)
 	for i := range intents {
 		serial, err := NewSerial(a.cfg.Random)
 		if err != nil {
@@ -123,7 +170,6 @@ func (a *Authority) newIntents(ap application, d *policy.Decision, spare int) ([
 		}
 		intents[i] = Intent{Serial: serial, Issuer: ap.issuer, NotAfter: ap.now.Add(a.longest[ap.issuer]), At: ap.now, Shard: a.shardFor(d, serial)}
 	}
-	intents[0].Profile, intents[0].Party, intents[0].NotAfter = ap.profile.Name(), ap.owner(), d.NotAfter
 	return intents, nil
 }
 

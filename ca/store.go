@@ -57,7 +57,7 @@ type IssuanceStore interface {
 	// is named and appends is.Event, all or nothing. It returns the record with
 	// its Index, and settles the pending request is.Request, if it is named, as done. ErrNoIntent; *TokenUsedError; *TokenCancelledError; ErrNotFound for an
 	// unknown token or request; *RequestSettledError; ErrInactive if the party is registered and not active; the
-	// error of is.Admit.
+	// error of is.Admit; ErrSerialUsed for one of is.Ahead.
 	Issue(ctx context.Context, is Issuance) (Record, error)
 	// Intents lists the open intents, oldest first.
 	Intents(ctx context.Context) ([]Intent, error)
@@ -166,6 +166,8 @@ type Issuance struct {
 	// Admit is asked, within the commit, with what is known of the key then; its error refuses. It is quick, uses no
 	// store, and may run again. Nil admits every key.
 	Admit func(Key) error
+	// Ahead are further serials that are reserved, as Reserve does it, if the record is written.
+	Ahead []Intent
 }
 
 // Status is what the store knows of a serial.

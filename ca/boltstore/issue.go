@@ -21,25 +21,38 @@ import (
 // Reserve implements ca.Store.
 func (s *Store) Reserve(ctx context.Context, intents ...ca.Intent) error {
 	return s.db.Write(ctx, func(tx *bbolt.Tx) error {
-		seen := make(map[ca.Serial]bool, len(intents))
-		for _, in := range intents {
-			if in.Serial == (ca.Serial{}) || in.Serial[0] > 0x7f {
-				return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", in.Serial[:])
-			}
-			if seen[in.Serial] || tx.Bucket(bucketIntents).Get(in.Serial[:]) != nil || tx.Bucket(bucketSerials).Get(in.Serial[:]) != nil {
-				return ca.ErrSerialUsed
-			}
-			seen[in.Serial] = true
+		if err := wantFree(tx, intents); err != nil {
+			return err
 		}
-		return boltlog.Writing(func() error {
-			for _, in := range intents {
-				if err := putJSON(tx, bucketIntents, in.Serial[:], in); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return boltlog.Writing(reserves(tx, intents))
 	})
+}
+
+// wantFree refuses serials that are none, or that were used or reserved before.
+func wantFree(tx *bbolt.Tx, intents []ca.Intent) error {
+	seen := make(map[ca.Serial]bool, len(intents))
+	for _, in := range intents {
+		if in.Serial == (ca.Serial{}) || in.Serial[0] > 0x7f {
+			return fmt.Errorf("reserving serial %x: want a positive integer of at most 20 octets", in.Serial[:])
+		}
+		if seen[in.Serial] || tx.Bucket(bucketIntents).Get(in.Serial[:]) != nil || tx.Bucket(bucketSerials).Get(in.Serial[:]) != nil {
+			return ca.ErrSerialUsed
+		}
+		seen[in.Serial] = true
+	}
+	return nil
+}
+
+// reserves is the step that writes intents.
+func reserves(tx *bbolt.Tx, intents []ca.Intent) func() error {
+	return func() error {
+		for _, in := range intents {
+			if err := putJSON(tx, bucketIntents, in.Serial[:], in); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // Unreserve implements ca.Store.
@@ -84,10 +97,14 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if err := admit(tx, is); err != nil {
 			return err
 		}
+		if err := wantFree(tx, is.Ahead); err != nil {
+			return err
+		}
 		return boltlog.Writing(
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record, keys) },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
+			reserves(tx, is.Ahead),
 			func() error { issued = record; return putToken(tx, token) },
 			func() error { return putRequest(tx, request) },
 		)

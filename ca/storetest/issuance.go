@@ -51,6 +51,27 @@ var issuance = []sentence{
 			t.Errorf("got intents %v, %v, want that of before and the first", got, err)
 		}
 	}},
+	{"an issuance reserves serials for the next, or refuses both", func(t *testing.T, w *world) {
+		in, next := w.mustReserve(t), w.intent()
+		is, before := issuanceOf(in), Dump(t, w.Store)
+		for _, ahead := range [][]ca.Intent{{in}, {next, next}, {{Issuer: payment}}} {
+			is.Ahead = ahead
+			if _, err := w.Issue(t.Context(), is); err == nil || ahead[0].Serial != (ca.Serial{}) && !errors.Is(err, ca.ErrSerialUsed) {
+				t.Errorf("got %v for %v ahead, want it refused", err, ahead)
+			}
+			if after := Dump(t, w.Store); after != before {
+				t.Errorf("got %s, want %s", after, before)
+			}
+		}
+		is.Ahead = []ca.Intent{next}
+		_, err := w.Issue(t.Context(), is)
+		must(t, err)
+		if got, err := w.Intents(t.Context()); err != nil || len(got) != 1 || got[0] != next {
+			t.Errorf("got intents %v, %v, want the next one", got, err)
+		}
+		_, err = w.Issue(t.Context(), issuanceOf(next))
+		must(t, err)
+	}},
 	{"released serials leave nothing, and no others are touched", func(t *testing.T, w *world) {
 		before := Dump(t, w.Store)
 		first, second, kept := w.mustReserve(t), w.mustReserve(t), w.mustReserve(t)
