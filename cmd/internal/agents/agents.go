@@ -56,8 +56,16 @@ func Identity(c *config.Agent) (policy.Identity, error) {
 	return source.Identity(), nil
 }
 
+// Options are what the file does not say.
+type Options struct {
+	Logger *slog.Logger
+	// Agent, if not nil, changes what the file says of the agent; for measuring.
+	Agent func(*agent.Config)
+}
+
 // Open makes the agent. A party to whom others seal gets its encryption certificate from the CA, if it has none yet.
-func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, error) {
+func Open(ctx context.Context, c *config.Agent, options Options) (*Running, error) {
+	logger := options.Logger
 	stapler, err := ocsp.NewStapler(ocsp.StaplerConfig{AllowPrivate: true})
 	if err != nil {
 		return nil, err
@@ -103,6 +111,9 @@ func Open(ctx context.Context, c *config.Agent, logger *slog.Logger) (*Running, 
 			return nil, fmt.Errorf("getting the encryption certificate: %w", err)
 		}
 		cfg.Keys = r.encryption
+	}
+	if options.Agent != nil {
+		options.Agent(&cfg)
 	}
 	if r.Agent, err = agent.New(cfg); err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func TestEveryCaseMeasures(t *testing.T) {
 		"decide: a decision with two rules in CEL, CPU", "decide: the lints of one certificate, CPU",
 		"issue: CPU over the floor", "issue: issuances", "issue: issuances of step-ca", "issue: issuances with a token over those of step-ca",
 		"issue: issuances with a token over those of step-ca, large store", "enroll: enrollment, median", "enroll: token enrollments over HTTPS", "enroll: token enrollments over those of step-ca", "ocsp: cached POST over bare", "ocsp: live, CPU",
-		"handshake: both ends without status, CPU", "handshake: with stapled status, over without", "handshake: status again for each request, CPU", "store: file, of each certificate", "store: finding by serial, 99th percentile", "store: verifying the log",
+		"handshake: both ends without status, CPU", "handshake: with stapled status, over without", "handshake: status again for each request, CPU", "payments: warm, CPU over the floor", "payments: durable, exchanges", "store: file, of each certificate", "store: finding by serial, 99th percentile", "store: verifying the log",
 	} {
 		if figures[name] <= 0 {
 			t.Errorf("%s is %v, want it measured", name, figures[name])

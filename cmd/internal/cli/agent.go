@@ -131,7 +131,7 @@ func (a *app) runAgent(ctx context.Context, role policy.Role, file string) error
 	if err != nil {
 		return err
 	}
-	r, err := agents.Open(ctx, conf, a.logger(conf.Log))
+	r, err := agents.Open(ctx, conf, agents.Options{Logger: a.logger(conf.Log)})
 	if err != nil {
 		return explainAgent(err)
 	}
@@ -169,7 +169,7 @@ func (a *app) operate(ctx context.Context, file string, roles []policy.Role, do 
 	}
 	client, err := agent.DialControl(conf.Path(conf.Data))
 	if errors.Is(err, fs.ErrNotExist) {
-		r, err := agents.Open(ctx, conf, slog.New(slog.DiscardHandler))
+		r, err := agents.Open(ctx, conf, agents.Options{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return explainAgent(err)
 		}

@@ -19,9 +19,9 @@ func newBenchCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [CASE...]",
 		Short: "Measure this payca on this machine",
-		Long: `Measure decisions, issuance, enrollment, OCSP, handshakes and, with --certificates, a large
-store, each beside what it costs at least, in the same run. With --check, exit status 1
-if a figure misses its limit. Payments are measured by a Go benchmark; see docs/performance.md.
+		Long: `Measure decisions, issuance, enrollment, OCSP, handshakes, payments and, with --certificates, a
+large store, each beside what it costs at least, in the same run. With --check, exit status 1
+if a figure misses its limit.
 
   CASE  ` + strings.Join(bench.Names(), ", ") + `: all if none is named`,
 		Example: "  payca bench handshake --pairs 1 --scale 0.02",

@@ -108,7 +108,7 @@ func (d *demo) startAgent(ctx context.Context, role policy.Role) error {
 	if err != nil {
 		return err
 	}
-	r, err := agents.Open(ctx, &loaded, d.cfg.Logger)
+	r, err := agents.Open(ctx, &loaded, agents.Options{Logger: d.cfg.Logger})
 	if err != nil {
 		return err
 	}
