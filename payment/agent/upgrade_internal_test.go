@@ -50,7 +50,7 @@ func firstStore(t *testing.T, path string, payments int) (ids []string) {
 		put("state", []byte("payout"), []byte(`"account"`))
 		put("operations", []byte("no id/order/1"), operation{"peer", "digest", []byte("{}")}.encode())
 		for i, id := range ids {
-			put("state", []byte("sale/"+id), []byte(fmt.Sprint(i)))
+			put("state", []byte("sale/"+id), fmt.Append(nil, i))
 			put("state", []byte("consumer/spiffe://consumer.pay.test/school/"+id), []byte(`"`+id+`"`))
 			for number := range uint16(2) {
 				r := Record{Payment: id, Kind: payment.KindOffer, Object: fmt.Sprintf("object %d of %s", number, id)}
