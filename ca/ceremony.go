@@ -132,7 +132,7 @@ func issuerProfile(p *policy.Profile) (*policy.Profile, error) {
 // caTemplate is what root and issuing CAs have in common. The last second before end is
 // inside.
 func caTemplate(cfg CeremonyConfig, name string, start, end time.Time) (*x509.Certificate, error) {
-	serial, err := NewSerial(cfg.Random)
+	serial, err := NewSerial(cfg.Random, start)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (a *Authority) explain(ctx context.Context, ap *application) (*policy.Decis
 
 // tryDraft is the draft under a serial that is not reserved.
 func (a *Authority) tryDraft(d *policy.Decision, is *issuer) (*x509.Certificate, error) {
-	serial, err := NewSerial(a.cfg.Random)
+	serial, err := NewSerial(a.cfg.Random, a.cfg.Now())
 	if err != nil {
 		return nil, err
 	}

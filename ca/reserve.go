@@ -164,7 +164,7 @@ func (a *Authority) newIntents(ap application, d *policy.Decision, spare int) ([
 func (a *Authority) spareIntents(ap application, d *policy.Decision, n int) ([]Intent, error) {
 	intents := make([]Intent, n)
 	for i := range intents {
-		serial, err := NewSerial(a.cfg.Random)
+		serial, err := NewSerial(a.cfg.Random, ap.now)
 		if err != nil {
 			return nil, err
 		}

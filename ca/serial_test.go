@@ -37,12 +37,12 @@ func TestSerialsStayRandomWithTheClockSetBack(t *testing.T) {
 func TestSerialThatWasUsedIsDrawnAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	block := bytes.Repeat([]byte{7}, 20)
+	block := bytes.Repeat([]byte{7}, 16)
 	w.cfg.Random = io.MultiReader(bytes.NewReader(block), bytes.NewReader(block), rand.Reader)
 	w.open()
 	a, b := w.issue("shop1", newKey(t)), w.issue("shop1", newKey(t))
-	if a.Record.Serial == b.Record.Serial || a.Record.Serial != ca.Serial(block) {
-		t.Errorf("serials %s and %s, want %x and another", a.Record.Serial, b.Record.Serial, block)
+	if a.Record.Serial == b.Record.Serial || !bytes.Equal(a.Record.Serial[4:], block) {
+		t.Errorf("serials %s and %s, want one that ends in %x and another", a.Record.Serial, b.Record.Serial, block)
 	}
 	w.cfg.Random = bytes.NewReader(bytes.Repeat(block, 100))
 	w.open()
@@ -51,8 +51,8 @@ func TestSerialThatWasUsedIsDrawnAgain(t *testing.T) {
 	}
 }
 
-// Case 31: a million serials.
-func TestSerialsAreRandomInEveryBit(t *testing.T) {
+// Case 31: a million serials, all of one second.
+func TestSerialsAreRandomInEveryBitAfterTheTime(t *testing.T) {
 	t.Parallel()
 	n := 1_000_000
 	if testing.Short() {
@@ -60,8 +60,9 @@ func TestSerialsAreRandomInEveryBit(t *testing.T) {
 	}
 	seen := make(map[ca.Serial]struct{}, n)
 	var ones [160]int
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	for range n {
-		s, err := ca.NewSerial(rand.Reader)
+		s, err := ca.NewSerial(rand.Reader, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,14 +78,31 @@ func TestSerialsAreRandomInEveryBit(t *testing.T) {
 	if len(seen) != n {
 		t.Errorf("%d different serials, want %d", len(seen), n)
 	}
-	if ones[0] != 0 {
-		t.Errorf("%d negative serials", ones[0])
+	for i, got := range ones[:32] {
+		if want := int(now.Unix()>>(31-i)&1) * n; got != want {
+			t.Errorf("bit %d is one %d times, want that of the time %d times", i, got, want)
+		}
 	}
 	// Seven standard deviations of a fair coin: by chance once in 10^11 bits.
-	for i, got := range ones[1:] {
+	for i, got := range ones[32:] {
 		if d := float64(got) - float64(n)/2; d*d > 49*float64(n)/4 {
-			t.Errorf("bit %d is one %d times of %d", i+1, got, n)
+			t.Errorf("bit %d is one %d times of %d", i+32, got, n)
 		}
+	}
+}
+
+func TestSerialsArePositiveAtAllTimesAndGrowWithTheTime(t *testing.T) {
+	t.Parallel()
+	var last ca.Serial
+	for _, year := range []int{1970, 2026, 2038, 2039, 2106, 9999} {
+		s, err := ca.NewSerial(rand.Reader, time.Date(year, 1, 1, 0, 0, 1, 0, time.UTC))
+		if err != nil || s[0] > 0x7f || s.Int().BitLen() < 65 {
+			t.Errorf("%d: serial %s (%v), want a positive one with more than 64 bits", year, s, err)
+		}
+		if year <= 2038 && bytes.Compare(s[:], last[:]) <= 0 { // the 31 bits of the time end that month
+			t.Errorf("%d: serial %s after %s, want a greater one", year, s, last)
+		}
+		last = s
 	}
 }
 

@@ -99,7 +99,7 @@ func singleURI(s *subject) string {
 	return ""
 }
 
-// serialLength wants 64 bits at least: a random serial of 159 bits has fewer once in 2^95 times.
+// serialLength wants more than 64 bits: a serial with 128 random bits has fewer once in 2^64 times.
 func serialLength(s *subject) string {
 	if bits := s.SerialNumber.BitLen(); s.SerialNumber.Sign() <= 0 || bits <= 64 || bits > 159 {
 		return fmt.Sprintf("serial of %d bits, want a positive one of 65 to 159", bits)

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, store ca.Store) *world {
 func (w *world) serial() ca.Serial {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	serial, err := ca.NewSerial(w.random)
+	serial, err := ca.NewSerial(w.random, epoch)
 	if err != nil {
 		panic(err) // ChaCha8 never fails
 	}
