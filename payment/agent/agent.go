@@ -99,6 +99,7 @@ type Agent struct {
 	bells      bells
 	counters   counters
 	later      later
+	decoded    decoded
 }
 
 // defaultTimeout is how long a peer may take (T1 of the state machine).
@@ -155,7 +156,7 @@ func (a *Agent) openStore() error {
 	}
 	a.logKey = log.VerifierKey()
 	a.db, err = boltlog.Open(boltlog.Config{
-		Path: filepath.Join(a.cfg.Dir, StoreFile), Schema: schema, Buckets: buckets, Log: log,
+		Path: filepath.Join(a.cfg.Dir, StoreFile), Schema: schema, Buckets: buckets, Log: log, Upgrade: upgrade,
 		BeforeCommit: a.cfg.BeforeCommit, NoSync: a.cfg.NoSync,
 	})
 	if err != nil {

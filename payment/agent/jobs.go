@@ -21,7 +21,8 @@ type Job struct {
 	Attempts int  `json:"attempts,omitempty"`
 }
 
-func jobKey(name, id string) []byte { return []byte(name + "\x00" + id) }
+// jobKey begins with what a job is about: the jobs of payments that move at the same time are together.
+func jobKey(name, id string) []byte { return []byte(id + "\x00" + name) }
 
 // Schedule adds a job, in the place of one of the same name and id.
 func (tx *Tx) Schedule(job Job) error {

@@ -101,6 +101,15 @@ func (o operation) encode() []byte {
 	return append(raw, o.reply...)
 }
 
+// operationKey is where the operation of an idempotency key is kept: with the payment that it begins with.
+func operationKey(key string) []byte {
+	id, rest, _ := strings.Cut(key, "/")
+	if !payment.IsID(id) {
+		return append([]byte{tagOther}, key...)
+	}
+	return append(append(append(make([]byte, 0, len(key)), id...), tagOperation), rest...)
+}
+
 func readOperation(raw []byte) (operation, error) {
 	peer, rest, found := bytes.Cut(raw, []byte{0})
 	digest, reply, also := bytes.Cut(rest, []byte{0})
@@ -132,12 +141,12 @@ func (a *Agent) FinishLater(c *Call, reply any) error {
 		return err
 	}
 	c.reply = raw
-	a.later.add(bucketReplies, c.Key, operation{c.URI, c.digest, raw}.encode())
+	a.later.add(bucketPayments, string(operationKey(c.Key)), operation{c.URI, c.digest, raw}.encode())
 	return nil
 }
 
 func (tx *Tx) operation(c *Call, reply []byte) error {
-	return tx.bolt.Bucket(bucketReplies).Put([]byte(c.Key), operation{c.URI, c.digest, reply}.encode())
+	return tx.bolt.Bucket(bucketPayments).Put(operationKey(c.Key), operation{c.URI, c.digest, reply}.encode())
 }
 
 // Endpoints lists the endpoints: method and path, as http.ServeMux has them.
@@ -232,11 +241,11 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 // replay returns the reply to an operation that was done before, nil if it was not. To another party the
 // operation does not exist.
 func (a *Agent) replay(c *Call) (stored []byte, err error) {
-	waiting, _ := a.later.get(bucketReplies, c.Key)
+	waiting, _ := a.later.get(bucketPayments, string(operationKey(c.Key)))
 	err = a.Read(func(tx *Tx) error {
 		raw := waiting
 		if raw == nil {
-			raw = tx.bolt.Bucket(bucketReplies).Get([]byte(c.Key))
+			raw = tx.bolt.Bucket(bucketPayments).Get(operationKey(c.Key))
 		}
 		if raw == nil {
 			return nil

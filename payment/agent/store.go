@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -25,14 +26,22 @@ import (
 )
 
 // schema is the version of the layout.
-const schema = "payment-1"
+const schema = "payment-2"
 
+// What belongs to a payment begins with its id, so that one page of the file, or few, have all of it.
 var (
-	bucketState   = []byte("state")      // what the role keeps, JSON by name
-	bucketObjects = []byte("objects")    // payment id, number -> record
-	bucketReplies = []byte("operations") // idempotency key -> operation
-	bucketJobs    = []byte("jobs")       // name, 0, argument -> job
-	buckets       = [][]byte{bucketState, bucketObjects, bucketReplies, bucketJobs}
+	bucketPayments = []byte("payments") // payment id, tag, rest -> object, operation or state
+	bucketState    = []byte("state")    // what else the role keeps, JSON by name
+	bucketJobs     = []byte("schedule") // argument, 0, name -> job
+	buckets        = [][]byte{bucketPayments, bucketState, bucketJobs}
+)
+
+// The tags in the keys of bucketPayments.
+const (
+	tagObject    = 'o' // number -> record
+	tagOperation = 'r' // rest of the idempotency key -> operation
+	tagState     = 's' // what the role keeps under KIND/ID: kind -> JSON
+	tagOther     = 'x' // first, in the place of an id that is none, before an idempotency key
 )
 
 // ErrNotFound says that there is nothing under that name.
@@ -85,11 +94,19 @@ func (a *Agent) Read(read func(tx *Tx) error) error {
 
 // Get reads what is kept under a name; [ErrNotFound] if there is nothing.
 func (tx *Tx) Get(name string, v any) error {
-	raw := tx.bolt.Bucket(bucketState).Get([]byte(name))
+	bucket, key := stateKey(name)
+	raw := tx.bolt.Bucket(bucket).Get(key)
 	if raw == nil {
 		return fmt.Errorf("%s: %w", name, ErrNotFound)
 	}
-	return strictjson.Trusted(raw, v)
+	if tx.agent.decoded.find(name, raw, v) {
+		return nil
+	}
+	if err := strictjson.Trusted(raw, v); err != nil {
+		return err
+	}
+	tx.agent.decoded.keep(name, raw, v)
+	return nil
 }
 
 // Put keeps v under a name.
@@ -98,13 +115,27 @@ func (tx *Tx) Put(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	return tx.bolt.Bucket(bucketState).Put([]byte(name), raw)
+	tx.agent.decoded.keep(name, raw, v)
+	bucket, key := stateKey(name)
+	return tx.bolt.Bucket(bucket).Put(key, raw)
 }
 
 // Delete removes what is kept under a name.
-func (tx *Tx) Delete(name string) error { return tx.bolt.Bucket(bucketState).Delete([]byte(name)) }
+func (tx *Tx) Delete(name string) error {
+	bucket, key := stateKey(name)
+	return tx.bolt.Bucket(bucket).Delete(key)
+}
 
-// Names lists the names with a prefix, in order.
+// stateKey is where what has a name is: with the rest of its payment, if the name is KIND/ID.
+func stateKey(name string) (bucket, key []byte) {
+	kind, id, _ := strings.Cut(name, "/")
+	if !payment.IsID(id) {
+		return bucketState, []byte(name)
+	}
+	return bucketPayments, append(append(append(make([]byte, 0, len(name)), id...), tagState), kind...)
+}
+
+// Names lists the names with a prefix, in order, but for those that are KIND/ID of a payment.
 func (tx *Tx) Names(prefix string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		cursor := tx.bolt.Bucket(bucketState).Cursor()
@@ -115,6 +146,24 @@ func (tx *Tx) Names(prefix string) iter.Seq[string] {
 		}
 	}
 }
+
+// Payments lists the payments of which something is kept under KIND/ID, the oldest first. It visits each payment there is.
+func (tx *Tx) Payments(kind string) iter.Seq[string] {
+	return func(yield func(id string) bool) {
+		cursor := tx.bolt.Bucket(bucketPayments).Cursor()
+		for key, _ := cursor.First(); len(key) > idSize && key[0] != tagOther; {
+			id := string(key[:idSize])
+			_, want := stateKey(kind + "/" + id)
+			if key, _ = cursor.Seek(want); bytes.Equal(key, want) && !yield(id) {
+				return
+			}
+			key, _ = cursor.Seek(append([]byte(id), 0xff)) // the next payment
+		}
+	}
+}
+
+// idSize is of the id of a payment.
+const idSize = 36
 
 // Book returns the agent's ledger in this transaction.
 func (tx *Tx) Book() *ledger.Book { return ledger.In(tx.bolt) }
@@ -184,9 +233,25 @@ func decodeRecord(raw []byte) (r Record, err error) {
 	return r, err
 }
 
-// objectKey orders the records of a payment.
+// objectKey orders the records of a payment; objectPrefix begins the keys of all of them.
 func objectKey(id string, number uint16) []byte {
-	return binary.BigEndian.AppendUint16([]byte(id), number)
+	return binary.BigEndian.AppendUint16(objectPrefix(id), number)
+}
+
+func objectPrefix(id string) []byte {
+	return append(append(make([]byte, 0, len(id)+3), id...), tagObject)
+}
+
+// objects ranges over the records of a payment in the order in which they were kept.
+func (tx *Tx) objects(id string) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		cursor, prefix := tx.bolt.Bucket(bucketPayments).Cursor(), objectPrefix(id)
+		for key, value := cursor.Seek(prefix); bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
+			if !yield(key, value) {
+				return
+			}
+		}
+	}
 }
 
 // digestSize is of the digest that starts each record, by which an object is recognised without decoding.
@@ -194,13 +259,12 @@ const digestSize = sha256.Size
 
 // Save keeps records, each once: an object that is kept already is not kept again.
 func (tx *Tx) Save(records ...Record) error {
-	bucket := tx.bolt.Bucket(bucketObjects)
+	bucket := tx.bolt.Bucket(bucketPayments)
 	var events []audit.Event
 	for _, r := range records {
 		sum := sha256.Sum256([]byte(r.Object))
 		number, known := uint16(0), false
-		cursor := bucket.Cursor()
-		for key, value := cursor.Seek([]byte(r.Payment)); bytes.HasPrefix(key, []byte(r.Payment)); key, value = cursor.Next() {
+		for _, value := range tx.objects(r.Payment) {
 			number++
 			known = known || bytes.HasPrefix(value, sum[:])
 		}
@@ -251,8 +315,7 @@ func (r Record) commitment() string {
 // Records lists the objects of a payment in the order in which they were kept.
 func (tx *Tx) Records(id string) ([]Record, error) {
 	var records []Record
-	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
-	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+	for key, value := range tx.objects(id) {
 		r, err := decodeRecord(value)
 		if err != nil {
 			return nil, fmt.Errorf("record %x: %w", key, err)
@@ -265,8 +328,7 @@ func (tx *Tx) Records(id string) ([]Record, error) {
 // Objects returns the objects of a payment by kind, those of the kinds that are listed, oldest first, as [View] shows them.
 func (tx *Tx) Objects(id string, kinds ...payment.Kind) (map[string][]string, error) {
 	objects := map[string][]string{}
-	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
-	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+	for key, value := range tx.objects(id) {
 		k, err := splitRecord(value)
 		if err != nil {
 			return nil, fmt.Errorf("record %x: %w", key, err)
@@ -284,8 +346,7 @@ func (tx *Tx) Object(id, digest string) (string, error) {
 	if err != nil || len(sum) != digestSize {
 		return "", fmt.Errorf("object %q of payment %s: %w", digest, id, ErrNotFound)
 	}
-	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
-	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+	for _, value := range tx.objects(id) {
 		if bytes.HasPrefix(value, sum) {
 			k, err := splitRecord(value)
 			return string(k.object), err
@@ -297,8 +358,7 @@ func (tx *Tx) Object(id, digest string) (string, error) {
 // has reports whether an object of a payment is kept.
 func (tx *Tx) has(id string, object payment.Object) bool {
 	sum := sha256.Sum256([]byte(object))
-	cursor := tx.bolt.Bucket(bucketObjects).Cursor()
-	for key, value := cursor.Seek([]byte(id)); bytes.HasPrefix(key, []byte(id)); key, value = cursor.Next() {
+	for _, value := range tx.objects(id) {
 		if bytes.HasPrefix(value, sum[:]) {
 			return true
 		}

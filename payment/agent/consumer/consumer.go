@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/payca/payca/payment"
@@ -70,6 +71,16 @@ type purchase struct {
 	Reason    string        `json:"reason,omitempty"`
 }
 
+// Take makes it a copy of another, for the agent to remember.
+func (p *purchase) Take(from any) bool {
+	other, ok := from.(*purchase)
+	if ok {
+		*p = *other
+		p.Parts = slices.Clone(p.Parts) // a part moves in place; terms and answers are never changed
+	}
+	return ok
+}
+
 func name(id string) string { return "purchase/" + id }
 
 func (c *Consumer) read(id string) (*purchase, error) {
@@ -87,7 +98,7 @@ func (c *Consumer) change(ctx context.Context, id string, change func(tx *agent.
 		if err := change(tx, &p); err != nil {
 			return err
 		}
-		return tx.Put(name(id), p)
+		return tx.Put(name(id), &p)
 	})
 }
 
@@ -239,7 +250,7 @@ func (p *purchase) keep(tx *agent.Tx) error {
 		return payment.Refuse(payment.OIHMismatch, "offer.id", p.ID+", which another order has", "an id of its own")
 	case now.Offer == p.Offer:
 		now.Terms = p.Terms
-		return tx.Put(name(p.ID), now)
+		return tx.Put(name(p.ID), &now)
 	case now.State != payment.Offered && now.State != payment.Requested:
 		return payment.Refuse(payment.BadState, "payment "+p.ID, string(now.State), string(payment.Offered)+", for another offer")
 	case p.Rev <= now.Rev:

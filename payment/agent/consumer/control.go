@@ -91,9 +91,9 @@ func (c *Consumer) control() {
 func (c *Consumer) Purchases() (list []payment.Progress, err error) {
 	list = []payment.Progress{}
 	err = c.Read(func(tx *agent.Tx) error {
-		for entry := range tx.Names("purchase/") {
+		for id := range tx.Payments("purchase") {
 			var p purchase
-			if err := tx.Get(entry, &p); err != nil {
+			if err := tx.Get(name(id), &p); err != nil {
 				return err
 			}
 			list = append(list, p.Progress)

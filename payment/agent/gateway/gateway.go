@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -104,6 +106,16 @@ type record struct {
 	Transfers   map[int64]string `json:"transfers,omitempty"`
 
 	Refusals map[int64]payment.Code `json:"refusals,omitempty"` // of transfers
+}
+
+// Take makes it a copy of another, for the agent to remember.
+func (r *record) Take(from any) bool {
+	other, ok := from.(*record)
+	if ok {
+		*r = *other
+		r.Parts, r.Transfers, r.Refusals = slices.Clone(r.Parts), maps.Clone(r.Transfers), maps.Clone(r.Refusals)
+	}
+	return ok
 }
 
 func name(id string) string { return "payment/" + id }
@@ -224,7 +236,7 @@ func (g *Gateway) request(ctx context.Context, c *agent.Call) (any, error) {
 			return payment.Refuse(payment.Conflict, "request", "another for payment "+p.ID, "one request for each payment")
 		}
 		return errors.Join(
-			tx.Keep(&c.Exchange), tx.Put(name(p.ID), p), tx.Finish(c, view),
+			tx.Keep(&c.Exchange), tx.Put(name(p.ID), &p), tx.Finish(c, view),
 			tx.Schedule(agent.Job{Name: "lapse", ID: p.ID, At: time.Unix(p.Expires, 0)}),
 		)
 	})

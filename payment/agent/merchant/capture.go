@@ -160,9 +160,9 @@ type Sale struct {
 func (m *Merchant) Sales() (list []Sale, err error) {
 	list = []Sale{}
 	err = m.Read(func(tx *agent.Tx) error {
-		for name := range tx.Names("sale/") {
+		for id := range tx.Payments("sale") {
 			var s sale
-			if err := tx.Get(name, &s); err != nil {
+			if err := tx.Get(saleName(id), &s); err != nil {
 				return err
 			}
 			list = append(list, Sale{ID: s.ID, State: s.State, Amount: s.Amount, Captured: s.Captured(), Consumer: s.Consumer, Changed: s.Changed})

@@ -96,6 +96,16 @@ type sale struct {
 	Reason    string        `json:"reason,omitempty"`
 }
 
+// Take makes it a copy of another, for the agent to remember.
+func (s *sale) Take(from any) bool {
+	other, ok := from.(*sale)
+	if ok {
+		*s = *other
+		s.Parts = slices.Clone(s.Parts) // a part moves in place; the terms are never changed
+	}
+	return ok
+}
+
 func saleName(id string) string { return "sale/" + id }
 
 // load reads a sale; for a caller who is not its consumer there is none.
