@@ -15,8 +15,11 @@
 // A list in the order of the log walks all indexes that its filter names side by side and skips in each
 // to where the others are. One in the order of expiry merges the kinds.
 //
+// The index of thumbprints is written late: up to 65,536 of its entries wait in memory, to be written in their order, many
+// to a page. They are made again from the certificates when the file is opened.
+//
 // # Versions
 //
-// The layout has version 5. A file of version 1 is given its new keys when it is opened, 2,000 certificates
+// The layout has version 6. A file of version 1 is given its new keys when it is opened, 2,000 certificates
 // in a transaction; one that was cut off goes on where it was, and until it is done no older payca opens the file.
 package boltstore

@@ -68,22 +68,20 @@ func (s *Store) BySerial(_ context.Context, serial ca.Serial) (record ca.Record,
 	return record, err
 }
 
-// ByThumbprint implements ca.Store.
-func (s *Store) ByThumbprint(_ context.Context, thumbprint [32]byte) (record ca.Record, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		prefix := thumbprint[:8]
-		cursor := tx.Bucket(bucketThumbs).Cursor()
-		for key, _ := cursor.Seek(prefix); key != nil && bytes.HasPrefix(key, prefix); key, _ = cursor.Next() {
-			if record, err = recordAt(tx, key[8:]); err != nil || sha256.Sum256(record.DER) == thumbprint {
-				return err
-			}
+// recordByThumb finds a certificate in the thumbprint index of the file.
+func recordByThumb(tx *bbolt.Tx, thumbprint [32]byte) (ca.Record, error) {
+	prefix := thumbprint[:8]
+	cursor := tx.Bucket(bucketThumbs).Cursor()
+	for key, _ := cursor.Seek(prefix); key != nil && bytes.HasPrefix(key, prefix); key, _ = cursor.Next() {
+		record, err := recordAt(tx, key[8:])
+		if err == nil && sha256.Sum256(record.DER) == thumbprint {
+			return record, nil
 		}
-		return fmt.Errorf("certificate with SHA-256 %x: %w", thumbprint, ca.ErrNotFound)
-	})
-	if err != nil {
-		return ca.Record{}, err
+		if err != nil && !errors.Is(err, ca.ErrNotFound) {
+			return ca.Record{}, err
+		}
 	}
-	return record, nil
+	return ca.Record{}, fmt.Errorf("certificate with SHA-256 %x: %w", thumbprint, ca.ErrNotFound)
 }
 
 // Certificates implements ca.Store. Index order walks the indexes that the filter names at once, the

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,6 +102,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		return boltlog.Writing(
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record, keys) },
+			func() error { s.thumbs.add(lateThumb{keys.thumb, record.Index}); return nil },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
 			reserves(tx, is.Ahead),
 			func() error { issued = record; return putToken(tx, token) },
@@ -112,6 +112,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 	if err != nil {
 		return ca.Record{}, err
 	}
+	s.settleThumbs()
 	return issued, nil
 }
 
@@ -158,7 +159,7 @@ func (s *Store) wantActive(tx *bbolt.Tx, id string) error {
 	return nil
 }
 
-// putRecord writes a certificate and its indexes.
+// putRecord writes a certificate and its indexes, but for that of thumbprints.
 func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 	value, err := encodeRecord(record)
 	if err != nil {
@@ -167,10 +168,8 @@ func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 	index := number(record.Index)
 	certificates := tx.Bucket(bucketCerts)
 	certificates.FillPercent = 0.9 // keys only grow
-	thumbprint := sha256.Sum256(record.DER)
 	return errors.Join(
 		certificates.Put(index, value),
-		tx.Bucket(bucketThumbs).Put(append(thumbprint[:8:8], index...), nil),
 		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
 		putIndexes(tx, record, keys),
 	)

@@ -98,8 +98,8 @@ func TestAFileThatIsNotThisStoreIsRefused(t *testing.T) {
 	}{
 		{"another version of the layout", func(t *testing.T, path string) {
 			wantOK(t, open(t, path, nil).Close())
-			edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("6")) })
-		}, "schema version 6, this payca reads 5"},
+			edit(t, path, func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("7")) })
+		}, "schema version 7, this payca reads 6"},
 		{"no database", func(t *testing.T, path string) {
 			wantOK(t, os.WriteFile(path, []byte(strings.Repeat("not a database\n", 4096)), 0o600))
 		}, "invalid database"},

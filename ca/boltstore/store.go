@@ -18,7 +18,7 @@ import (
 
 // schema is the version of the layout. A file of an older version is upgraded, see upgrade.go;
 // one of a newer version is refused.
-const schema = "5"
+const schema = "6"
 
 // The buckets.
 var (
@@ -53,13 +53,14 @@ var (
 
 	bucketRecheck  = []byte("recheck")  // "last" -> re-check of the inventory
 	bucketFindings = []byte("findings") // serial -> finding
+	bucketLate     = []byte("late")     // index that is written late -> log index below which it is whole
 	buckets        = [][]byte{
 		bucketCerts, bucketSerials, bucketThumbs, bucketKeys, bucketByParty, bucketKinds, bucketByKind,
 		bucketExpiry, bucketNames, bucketRevoked, bucketStatus,
 		bucketIntents, bucketParties, bucketTokens, bucketEnds, bucketCRL,
 		bucketOutbox, bucketStates, bucketNoticed, bucketHolds, bucketShards, bucketChanges,
 		bucketAsked, bucketFiled, bucketWaiting, bucketPins,
-		bucketBlocked, bucketStolen, bucketRecheck, bucketFindings,
+		bucketBlocked, bucketStolen, bucketRecheck, bucketFindings, bucketLate,
 	}
 )
 
@@ -84,6 +85,7 @@ type Store struct {
 	db      *boltlog.DB
 	cfg     Config
 	parties parties
+	thumbs  thumbs
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -105,24 +107,35 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, cfg: cfg}, nil
+	s := &Store{db: db, cfg: cfg}
+	if err := s.loadThumbs(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading %s: %w", cfg.Path, err), db.Close())
+	}
+	return s, nil
 }
 
 // OpenReadOnly opens the file for reading; every write is refused. *[LockedError]
 // if a process has it open for writing.
 func OpenReadOnly(path string) (*Store, error) {
 	db, err := boltlog.OpenReadOnly(path, schema)
-	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain, schemaShards}, old.Got) {
+	if old, ok := errors.AsType[*boltlog.SchemaError](err); ok && slices.Contains([]string{schemaFirst, schemaUpgrading, schemaJSON, schemaPlain, schemaShards, schemaEager}, old.Got) {
 		return nil, fmt.Errorf("%w: the next payca serve upgrades the file", err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db}, nil
+	s := &Store{db: db}
+	if err := s.loadThumbs(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), db.Close())
+	}
+	return s, nil
 }
 
 // Close waits for queued writes and closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.thumbs.close()
+	return s.db.Close()
+}
 
 // Append implements ca.Store.
 func (s *Store) Append(ctx context.Context, events ...audit.Event) error {

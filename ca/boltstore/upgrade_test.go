@@ -2,6 +2,7 @@ package boltstore_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -23,14 +24,17 @@ import (
 
 // oldRecords are the records of a store as older layouts have them, by index: in 1 and 2 the length of a JSON object, that, the hash
 // of the key, the certificate; in 3 the form of today, but without a shard.
-func oldRecords(t testing.TB, path, version string) map[uint64][]byte {
+// thumbs are the keys of the thumbprint index, which all of them have.
+func oldRecords(t testing.TB, path, version string) (old map[uint64][]byte, thumbs [][]byte) {
 	t.Helper()
 	store := open(t, path, noSync)
-	old := map[uint64][]byte{}
+	old = map[uint64][]byte{}
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
 		wantOK(t, err)
+		sum := sha256.Sum256(r.DER)
+		thumbs = append(thumbs, binary.BigEndian.AppendUint64(sum[:8:8], r.Index))
 		r.Revocation = nil
-		if version == "4" {
+		if version >= "4" {
 			continue // they are of the form of today
 		}
 		if version == "3" {
@@ -43,18 +47,29 @@ func oldRecords(t testing.TB, path, version string) map[uint64][]byte {
 		old[r.Index] = append(append(value, r.SPKI[:]...), r.DER...)
 	}
 	wantOK(t, store.Close())
-	return old
+	return old, thumbs
 }
 
 // makeOld writes the file again in the layout of version 1, or only its records as a later version had them.
 func makeOld(t testing.TB, path, version string) {
 	t.Helper()
-	records := oldRecords(t, path, version)
+	records, thumbs := oldRecords(t, path, version)
 	edit(t, path, func(tx *bbolt.Tx) error {
 		for index, value := range records {
 			if err := tx.Bucket([]byte("certificates")).Put(binary.BigEndian.AppendUint64(nil, index), value); err != nil {
 				return err
 			}
+		}
+		for _, key := range thumbs {
+			if err := tx.Bucket([]byte("thumbprints")).Put(key, nil); err != nil {
+				return err
+			}
+		}
+		if err := tx.DeleteBucket([]byte("late")); err != nil {
+			return err
+		}
+		if version == "5" {
+			return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte(version))
 		}
 		if err := tx.DeleteBucket([]byte("stolen-keys")); err != nil {
 			return err
@@ -157,6 +172,9 @@ func inventory(t testing.TB, store ca.Store) string {
 		for r, err := range store.Certificates(t.Context(), f) {
 			wantOK(t, err)
 			fmt.Fprintln(&text, r.Index, r.Serial, r.Revocation != nil)
+			if found, err := store.ByThumbprint(t.Context(), sha256.Sum256(r.DER)); err != nil || found.Index != r.Index {
+				t.Errorf("certificate %d by its thumbprint: got %d, %v", r.Index, found.Index, err)
+			}
 			if r.Revocation == nil {
 				continue
 			}
@@ -172,7 +190,7 @@ func TestAnOldFileIsUpgradedWhenItIsOpened(t *testing.T) {
 	t.Parallel()
 	path, want := oldFile(t, 4500, "1")
 	_, err := boltstore.OpenReadOnly(path)
-	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 5: the next payca serve upgrades the file") {
+	if err == nil || !strings.Contains(err.Error(), "schema version 1, this payca reads 6: the next payca serve upgrades the file") {
 		t.Errorf("got %v, want it to say what upgrades the file", err)
 	}
 	var logged bytes.Buffer
@@ -219,10 +237,10 @@ func TestAnUpgradeThatWasCutOffGoesOn(t *testing.T) {
 	wantOK(t, store.Close())
 }
 
-// Files of versions 2 to 4 keep their records as they are, and get new ones in the form of today.
+// Files of versions 2 to 5 keep their records as they are, and get new ones in the form of today.
 func TestAFileOfALaterVersionIsReadAsItIs(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"2", "3", "4"} {
+	for _, version := range []string{"2", "3", "4", "5"} {
 		testReadAsItIs(t, version)
 	}
 }
