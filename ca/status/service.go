@@ -257,16 +257,16 @@ const FeedPath = "/v1/status/"
 // ServeHTTP serves the paths that certificates carry. OCSP requests are
 // handled on the escaped path, before anything could clean it.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.EscapedPath()
 	responder := s.responder.Load()
 	if responder == nil {
 		http.Error(w, "status service is starting", http.StatusServiceUnavailable)
 		return
 	}
-	if path == "/ocsp" || strings.HasPrefix(path, "/ocsp/") {
+	if r.URL.Path == "/ocsp" || strings.HasPrefix(r.URL.Path, "/ocsp/") {
 		responder.ServeHTTP(w, r)
 		return
 	}
+	path := r.URL.EscapedPath()
 	if s.feed != nil && strings.HasPrefix(path, FeedPath) {
 		s.feed.ServeHTTP(w, r)
 		return

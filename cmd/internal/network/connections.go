@@ -14,13 +14,19 @@ const maxConnections = 4096
 type connections struct {
 	most int
 
-	mu     sync.Mutex
-	open   map[net.Conn]*list.Element // its place in silent, nil while a request is served; owned by mu
-	silent *list.List                 // of net.Conn, the longest silent first; owned by mu
+	mu    sync.Mutex
+	open  map[net.Conn]*list.Element // its place in turns; owned by mu
+	turns *list.List                 // of *connection, those of which nothing was heard for longest first; owned by mu
+}
+
+// A connection is one that is open.
+type connection struct {
+	net.Conn
+	busy bool // a request is served
 }
 
 func newConnections(most int) *connections {
-	return &connections{most: most, open: map[net.Conn]*list.Element{}, silent: list.New()}
+	return &connections{most: most, open: map[net.Conn]*list.Element{}, turns: list.New()}
 }
 
 // watch is an http.Server's ConnState.
@@ -34,24 +40,27 @@ func (c *connections) watch(conn net.Conn, state http.ConnState) {
 func (c *connections) note(conn net.Conn, state http.ConnState) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at := c.open[conn]; at != nil {
-		c.silent.Remove(at)
+	switch at := c.open[conn]; {
+	case at != nil && (state == http.StateActive || state == http.StateIdle):
+		at.Value.(*connection).busy = state == http.StateActive
+		c.turns.MoveToBack(at)
+	case at != nil:
+		c.forget(at)
+	case state == http.StateNew:
+		c.open[conn] = c.turns.PushBack(&connection{Conn: conn})
 	}
-	switch state {
-	case http.StateNew, http.StateIdle:
-		c.open[conn] = c.silent.PushBack(conn)
-	case http.StateActive:
-		c.open[conn] = nil
-	default:
-		delete(c.open, conn)
+	if len(c.open) <= c.most {
 		return nil
 	}
-	if len(c.open) <= c.most || c.silent.Len() == 0 {
-		return nil
+	for at := c.turns.Front(); at != nil; at = at.Next() {
+		if known := at.Value.(*connection); !known.busy {
+			c.forget(at)
+			return known.Conn
+		}
 	}
-	first := c.silent.Front()
-	victim := first.Value.(net.Conn)
-	c.silent.Remove(first)
-	delete(c.open, victim)
-	return victim
+	return nil
+}
+
+func (c *connections) forget(at *list.Element) {
+	delete(c.open, c.turns.Remove(at).(*connection).Conn)
 }

@@ -79,7 +79,7 @@ func TestWhoSendsSlowlyIsCutOff(t *testing.T) {
 			w.WriteHeader(http.StatusRequestTimeout)
 		}
 	}))
-	limit(server.Config, 200*time.Millisecond)
+	limit(server.Config, 200*time.Millisecond, 200*time.Millisecond)
 	server.Start()
 	t.Cleanup(server.Close)
 	for name, text := range map[string]string{

@@ -178,9 +178,9 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	secure := &http.Server{
 		Handler: n.handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), TLSConfig: n.tlsConfig(),
 	}
-	plain := &http.Server{Handler: n.plain(), ReadHeaderTimeout: headerTime, MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog}
-	limit(secure, 30*time.Second)
-	limit(plain, 15*time.Second)
+	plain := &http.Server{Handler: n.plain(), ReadHeaderTimeout: plainTime, MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog}
+	limit(secure, headerTime, 30*time.Second)
+	limit(plain, plainTime, plainTime)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ignoreClosed(secure.ServeTLS(l.HTTPS, "", "")) })
 	group.Go(func() error { return ignoreClosed(plain.Serve(l.HTTP)) })
@@ -203,12 +203,16 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	return errors.Join(group.Wait(), n.Close())
 }
 
-// headerTime is how long a client may take for its handshake, and for a header.
-const headerTime = 5 * time.Second
+// headerTime is how long a client may take for its handshake, and for a header; plainTime, where there is no handshake and
+// what is asked is short, for the whole request: one clock costs less than two.
+const (
+	headerTime = 5 * time.Second
+	plainTime  = 10 * time.Second
+)
 
 // limit bounds connections, and how long a client may take to say what it wants and to take the answer.
-func limit(s *http.Server, read time.Duration) {
-	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = min(read, headerTime), read, time.Minute, 2*time.Minute
+func limit(s *http.Server, header, read time.Duration) {
+	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = header, read, time.Minute, 2*time.Minute
 	s.ConnState = newConnections(maxConnections).watch
 }
 
