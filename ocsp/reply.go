@@ -10,7 +10,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,7 +83,7 @@ func keptReply(body []byte, signer *Signer, produced, now time.Time, single *Sin
 // about chooses it. Base64 holds slashes: the handler must stand before anything that
 // cleans paths, such as http.ServeMux.
 func (r *Responder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	is, encoded, ok := r.route(req.URL.EscapedPath())
+	is, encoded, ok := r.route(req.URL.Path) // base64 is the same however it was escaped
 	get := req.Method == http.MethodGet || req.Method == http.MethodHead
 	switch {
 	case !ok:
@@ -118,8 +117,9 @@ func (r *Responder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // An input is a request as it came and as it was read; its room is used again.
 type input struct {
-	der []byte
-	req Request
+	text []byte // base64, of a GET
+	der  []byte
+	req  Request
 }
 
 var inputs = sync.Pool{New: func() any { return &input{der: make([]byte, 0, 512)} }}
@@ -138,7 +138,7 @@ func (rep *reply) write(w http.ResponseWriter, req *http.Request, get bool) {
 	}
 }
 
-// route splits an escaped path into the issuer it names, nil for none, and the
+// route splits a path into the issuer it names, nil for none, and the
 // encoded request. Base64 of a request begins with an upper-case M, which no issuer's
 // name does.
 func (r *Responder) route(path string) (is *responderIssuer, encoded string, ok bool) {
@@ -168,15 +168,9 @@ func (in *input) decodePath(encoded string) error {
 	if len(encoded) > 4*maxRequest {
 		return errTooLarge
 	}
-	text := encoded
-	if strings.IndexByte(text, '%') >= 0 {
-		var err error
-		if text, err = url.PathUnescape(encoded); err != nil {
-			return errNotOCSP
-		}
-	}
+	in.text = append(in.text[:0], strings.TrimRight(encoded, "=")...)
 	var err error
-	if in.der, err = base64.RawStdEncoding.AppendDecode(in.der[:0], []byte(strings.TrimRight(text, "="))); err != nil {
+	if in.der, err = base64.RawStdEncoding.AppendDecode(in.der[:0], in.text); err != nil {
 		return errNotOCSP
 	}
 	return in.check()

@@ -92,7 +92,7 @@ func responder(ctx context.Context, r *runner) (err error) {
 	get := func(url string) func(n int) error {
 		return func(n int) error { return load.send(http.MethodGet, url, n, nil) }
 	}
-	n := r.n(4000)
+	n := r.n(12_000)
 	posts, ratios, err := r.compare(n, post(bare, plain), post(address, plain), post(address, nonce), func(n int) error { return signatures(who.key, n) })
 	if err != nil {
 		return err
