@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,30 +21,16 @@ const indexShards = 256
 type Index struct {
 	next    Source
 	limit   int
-	issuers map[string]uint8
+	issuers []string
 	seed    maphash.Seed
 	shards  [indexShards]indexShard
 }
 
 type indexShard struct {
-	mu         sync.RWMutex
-	generation uint64 // guarded by mu; counts drops
-	table      table  // guarded by mu
-	_          [56]byte
-}
-
-type indexKey struct {
-	issuer, size uint8
-	serial       [maxSerial]byte
-}
-
-// An indexEntry has no pointers, which spares the collector millions of them, and 32 octets, so that it lies in one line of
-// the processor's cache.
-type indexEntry struct {
-	key              indexKey
-	what             uint8 // 16 * reason + state; no status is remembered that is Unknown, so 0 marks what is free
-	_                uint8
-	revokedAt, since uint32 // seconds since 1970, 0 for none
+	mu         sync.Mutex    // of who writes
+	generation atomic.Uint64 // counts drops; changed under mu
+	table      table         // written under mu
+	_          [64]byte
 }
 
 // IndexConfig is what an [Index] is made from.
@@ -60,23 +48,17 @@ func NewIndex(cfg IndexConfig) (*Index, error) {
 	if cfg.Limit == 0 {
 		cfg.Limit = 20_000_000
 	}
-	x := &Index{next: cfg.Source, limit: cfg.Limit / indexShards, issuers: map[string]uint8{}, seed: maphash.MakeSeed()}
-	for i, name := range cfg.Issuers {
-		x.issuers[name] = uint8(i)
-	}
-	return x, nil
+	return &Index{next: cfg.Source, limit: cfg.Limit / indexShards, issuers: slices.Clone(cfg.Issuers), seed: maphash.MakeSeed()}, nil
 }
 
 // place finds the shard, key and hash of a serial; nil if it is remembered nowhere.
-func (x *Index) place(issuer string, serial []byte) (shard *indexShard, k indexKey, hash uint64) {
-	number, ok := x.issuers[issuer]
-	if !ok || len(serial) > maxSerial {
+func (x *Index) place(issuer string, serial []byte) (shard *indexShard, k indexEntry, hash uint64) {
+	number := slices.Index(x.issuers, issuer) // they are few
+	if number < 0 || len(serial) > maxSerial {
 		return nil, k, 0
 	}
-	k.issuer = number
-	k.size = uint8(copy(k.serial[:], serial))
 	hash = maphash.Bytes(x.seed, serial)
-	return &x.shards[hash%indexShards], k, hash / indexShards
+	return &x.shards[hash%indexShards], newIndexKey(uint8(number), serial), hash / indexShards
 }
 
 // Status implements [Source].
@@ -85,14 +67,13 @@ func (x *Index) Status(ctx context.Context, issuer string, serial []byte) (Statu
 	if shard == nil {
 		return x.next.Status(ctx, issuer, serial)
 	}
-	shard.mu.RLock()
-	var entry indexEntry
-	at, known := shard.table.find(&k, hash)
-	if known {
-		entry = shard.table.slots[at]
+	generation := shard.generation.Load() // before it is looked for: what is dropped from here on is not put back
+	entry, known, sure := shard.table.look(&k, hash)
+	if !sure { // somebody writes
+		shard.mu.Lock()
+		entry, known, _ = shard.table.look(&k, hash)
+		shard.mu.Unlock()
 	}
-	generation := shard.generation
-	shard.mu.RUnlock()
 	if known {
 		return entry.status(), nil
 	}
@@ -104,22 +85,23 @@ func (x *Index) Status(ctx context.Context, issuer string, serial []byte) (Statu
 }
 
 // put remembers a status unless something was dropped since it was read.
-func (x *Index) put(shard *indexShard, k indexKey, hash uint64, st Status, generation uint64) {
+func (x *Index) put(shard *indexShard, k indexEntry, hash uint64, st Status, generation uint64) {
 	entry, ok := newIndexEntry(st)
 	if !ok {
 		return
 	}
-	entry.key = k
+	entry.setKey(&k)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if shard.generation == generation && shard.table.used < max(1, x.limit) {
+	if shard.generation.Load() == generation && shard.table.used < max(1, x.limit) {
 		shard.table.put(entry, hash, x.hash)
 	}
 }
 
 // hash is that of a key which is remembered already.
-func (x *Index) hash(k *indexKey) uint64 {
-	return maphash.Bytes(x.seed, k.serial[:k.size]) / indexShards
+func (x *Index) hash(k *indexEntry) uint64 {
+	var text [maxSerial]byte
+	return maphash.Bytes(x.seed, k.serial(&text)) / indexShards
 }
 
 // newIndexEntry packs a status; false for one that is not remembered.
@@ -127,29 +109,32 @@ func newIndexEntry(st Status) (e indexEntry, ok bool) {
 	if st.State == Unknown || st.Reason < 0 || st.Reason > reasonLast || !st.Invalidity.IsZero() {
 		return e, false // dates of invalidity are rare: the source tells them
 	}
-	e.what = uint8(st.Reason)<<4 | uint8(st.State)
-	for _, part := range []struct {
-		to   *uint32
-		time time.Time
-	}{{&e.revokedAt, st.RevokedAt}, {&e.since, st.Since}} {
-		if part.time.IsZero() {
+	e[0] = uint64(uint8(st.Reason)<<4|uint8(st.State)) << whatShift
+	for i, at := range []time.Time{st.RevokedAt, st.Since} {
+		if at.IsZero() {
 			continue
 		}
-		if *part.to, ok = seconds(part.time); !ok || *part.to == 0 || !time.Unix(int64(*part.to), 0).Equal(part.time) {
+		n, ok := seconds(at)
+		if !ok || n == 0 || !time.Unix(int64(n), 0).Equal(at) {
 			return e, false
 		}
+		e[3] |= uint64(n) << (32 * (1 - i))
 	}
 	return e, true
 }
 
-func (e indexEntry) status() Status {
-	at := func(n uint32) time.Time {
+func (e *indexEntry) status() Status {
+	at := func(n uint64) time.Time {
 		if n == 0 {
 			return time.Time{}
 		}
-		return time.Unix(int64(n), 0).UTC()
+		return time.Unix(int64(n), 0).UTC() //nolint:gosec // 32 bits
 	}
-	return Status{State: State(e.what & 15), Reason: int(e.what >> 4), RevokedAt: at(e.revokedAt), Since: at(e.since)}
+	what := e.what()
+	if e[3] == 0 { // as nearly all
+		return Status{State: State(what & 15), Reason: int(what >> 4)}
+	}
+	return Status{State: State(what & 15), Reason: int(what >> 4), RevokedAt: at(e[3] >> 32), Since: at(e[3] & (1<<32 - 1))}
 }
 
 // Drop forgets a serial. The caller has made the new status visible in the Source that the index was made from: once
@@ -161,7 +146,7 @@ func (x *Index) Drop(issuer string, serial []byte) {
 	}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	shard.generation++
+	shard.generation.Add(1)
 	shard.table.remove(&k, hash, x.hash)
 }
 
@@ -193,10 +178,7 @@ func (x *Index) Fill(pages iter.Seq2[[]IndexEntry, error]) error {
 func (x *Index) generations() map[*indexShard]uint64 {
 	list := make(map[*indexShard]uint64, indexShards)
 	for i := range x.shards {
-		shard := &x.shards[i]
-		shard.mu.RLock()
-		list[shard] = shard.generation
-		shard.mu.RUnlock()
+		list[&x.shards[i]] = x.shards[i].generation.Load()
 	}
 	return list
 }
@@ -204,9 +186,9 @@ func (x *Index) generations() map[*indexShard]uint64 {
 // Len returns how many certificates are remembered.
 func (x *Index) Len() (n int) {
 	for i := range x.shards {
-		x.shards[i].mu.RLock()
+		x.shards[i].mu.Lock()
 		n += x.shards[i].table.used
-		x.shards[i].mu.RUnlock()
+		x.shards[i].mu.Unlock()
 	}
 	return n
 }
