@@ -129,3 +129,14 @@ func (m *memStore) Findings(_ context.Context, after ca.Serial) iter.Seq2[ca.Fin
 		}
 	}
 }
+
+func (m *memStore) wantFree(intents []ca.Intent) error {
+	for _, in := range intents {
+		_, closed := m.closed[in.Serial]
+		_, issued := m.bySer[in.Serial]
+		if closed || issued || m.intent(in.Serial) >= 0 {
+			return ca.ErrSerialUsed
+		}
+	}
+	return nil
+}

@@ -95,17 +95,6 @@ func (m *memStore) Reserve(ctx context.Context, intents ...ca.Intent) error {
 	return ctx.Err()
 }
 
-func (m *memStore) wantFree(intents []ca.Intent) error {
-	for _, in := range intents {
-		_, closed := m.closed[in.Serial]
-		_, issued := m.bySer[in.Serial]
-		if closed || issued || m.intent(in.Serial) >= 0 {
-			return ca.ErrSerialUsed
-		}
-	}
-	return nil
-}
-
 func (m *memStore) Unreserve(ctx context.Context, serials ...ca.Serial) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

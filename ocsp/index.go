@@ -128,7 +128,7 @@ func (e *indexEntry) status() Status {
 		if n == 0 {
 			return time.Time{}
 		}
-		return time.Unix(int64(n), 0).UTC() //nolint:gosec // 32 bits
+		return time.Unix(int64(n), 0).UTC()
 	}
 	what := e.what()
 	if e[3] == 0 { // as nearly all

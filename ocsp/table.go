@@ -39,7 +39,7 @@ const (
 )
 
 func newIndexKey(issuer uint8, serial []byte) (k indexEntry) {
-	k[0] = uint64(issuer)<<issuerShift | uint64(len(serial))<<sizeShift //nolint:gosec // at most maxSerial
+	k[0] = uint64(issuer)<<issuerShift | uint64(len(serial))<<sizeShift
 	if len(serial) < fullWords {
 		var text [fullWords]byte
 		copy(text[:], serial)
@@ -56,16 +56,11 @@ func newIndexKey(issuer uint8, serial []byte) (k indexEntry) {
 func (e *indexEntry) serial(text *[maxSerial]byte) []byte {
 	binary.BigEndian.PutUint64(text[:], e[1])
 	binary.BigEndian.PutUint64(text[8:], e[2])
-	binary.BigEndian.PutUint32(text[fullWords:], uint32(e[0])) //nolint:gosec // the last half
+	binary.BigEndian.PutUint32(text[fullWords:], uint32(e[0]))
 	return text[:uint8(e[0]>>sizeShift)]
 }
 
 func (e *indexEntry) what() uint8 { return uint8(e[0] >> whatShift) }
-
-// is reports whether the entry has that key.
-func (e *indexEntry) is(k *indexEntry) bool {
-	return e[0]&(1<<whatShift-1) == k[0] && e[1] == k[1] && e[2] == k[2]
-}
 
 // setKey gives an entry without a key that one.
 func (e *indexEntry) setKey(k *indexEntry) { e[0], e[1], e[2] = e[0]|k[0], k[1], k[2] }
@@ -105,7 +100,7 @@ const firstSlots = 16
 // find returns where a key is, or where it would be.
 func find(slots []slot, k *indexEntry, hash uint64) (at int, known bool) {
 	mask := len(slots) - 1
-	at = int(hash) & mask //nolint:gosec // some bits of it
+	at = int(hash) & mask
 	for range slots {
 		s := &slots[at]
 		first := s[0].Load()
@@ -175,7 +170,7 @@ func (t *table) remove(k *indexEntry, hash uint64, hashOf func(*indexEntry) uint
 		if e.what() == 0 {
 			break
 		}
-		home := int(hashOf(&e)) & mask //nolint:gosec // some bits of it
+		home := int(hashOf(&e)) & mask
 		if (at-home)&mask >= (at-gap)&mask {
 			slots[gap].store(e)
 			gap = at

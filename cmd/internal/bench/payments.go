@@ -300,8 +300,10 @@ func (m *market) measure(ctx context.Context, r *runner, name string, atMost flo
 		name string
 		n    uint64
 	}{
-		{"exchanges", after.Served - before.Served}, {"signatures", after.Signed - before.Signed},
-		{"verifications", after.Verified - before.Verified}, {"commits", commits},
+		{"exchanges", after.Served - before.Served},
+		{"signatures", after.Signed - before.Signed},
+		{"verifications", after.Verified - before.Verified},
+		{"commits", commits},
 	} {
 		r.add(name+", "+f.name, float64(f.n)/float64(r.Pairs*n), "each", 0)
 	}
