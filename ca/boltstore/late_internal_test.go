@@ -135,12 +135,12 @@ func TestThumbprintsWaitAndAreWrittenInTheEnd(t *testing.T) {
 func TestACertificateIsFoundByItsThumbprintAtEveryMoment(t *testing.T) {
 	t.Parallel()
 	l := openLate(t, filepath.Join(t.TempDir(), "ca.db"))
-	if err := bulk.Load(t.Context(), l.Store, 300, 64); err != nil {
+	if err := bulk.Load(t.Context(), l.Store, 100, 64); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	var group sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		group.Go(func() {
 			for {
 				select {
@@ -152,7 +152,7 @@ func TestACertificateIsFoundByItsThumbprintAtEveryMoment(t *testing.T) {
 			}
 		})
 	}
-	for i := range 20 {
+	for i := range 10 {
 		for j := range 10 {
 			issue(t, l.Store, i*10+j)
 		}
@@ -162,8 +162,8 @@ func TestACertificateIsFoundByItsThumbprintAtEveryMoment(t *testing.T) {
 	}
 	close(done)
 	group.Wait()
-	if c, w := l.look(t); c != 500 || w != 0 {
-		t.Errorf("%d certificates, %d wait; want 500 and none", c, w)
+	if c, w := l.look(t); c != 200 || w != 0 {
+		t.Errorf("%d certificates, %d wait; want 200 and none", c, w)
 	}
 }
 

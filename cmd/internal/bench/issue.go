@@ -65,11 +65,12 @@ func (r *runner) gate(ctx context.Context, s *site, where string) error {
 	if err := s.Register(ctx, p); err != nil {
 		return err
 	}
-	_, csr, err := newRequest(nil)
+	n := r.n(400)
+	csrs, err := requests(2 * n * r.Pairs) // a key for each certificate, as in life
 	if err != nil {
 		return err
 	}
-	floor, err := newFloor(csr)
+	floor, err := newFloor(<-csrs)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,6 @@ func (r *runner) gate(ctx context.Context, s *site, where string) error {
 	if err != nil {
 		return err
 	}
-	n := r.n(400)
 	tokens, err := s.tokens(ctx, p.ID, n*r.Pairs)
 	if err != nil {
 		return errors.Join(err, rival.close())
@@ -88,7 +88,7 @@ func (r *runner) gate(ctx context.Context, s *site, where string) error {
 	gate := func(token func() string) func(n int) error {
 		return func(n int) error {
 			return together(n, callers, func() error {
-				_, err := s.Issue(ctx, ca.Request{Party: p.ID, CSR: csr, Requester: "bench", Protocol: "token", Token: token()})
+				_, err := s.Issue(ctx, ca.Request{Party: p.ID, CSR: <-csrs, Requester: "bench", Protocol: "token", Token: token()})
 				return err
 			})
 		}
@@ -112,6 +112,16 @@ func (r *runner) gate(ctx context.Context, s *site, where string) error {
 	r.add("issuances of step-ca"+where, rate(costs[3]), "/s", 0)
 	r.atLeast("issuances with a token over those of step-ca"+where, rate(costs[2])/rate(costs[3]), "x", 3)
 	return nil
+}
+
+// requests makes requests with keys of their own, and one more.
+func requests(n int) (<-chan []byte, error) {
+	made := make(chan []byte, n+1)
+	return made, together(n+1, callers, func() error {
+		_, csr, err := newRequest(nil)
+		made <- csr
+		return err
+	})
 }
 
 // tokens makes one-time tokens for a party.
