@@ -15,8 +15,8 @@
 // A list in the order of the log walks all indexes that its filter names side by side and skips in each
 // to where the others are. One in the order of expiry merges the kinds.
 //
-// The index of thumbprints is written late: up to 65,536 of its entries wait in memory, to be written in their order, many
-// to a page. They are made again from the certificates when the file is opened.
+// The indexes by thumbprint and by key are written late: up to 65,536 entries of each wait in memory, to be written in their
+// order, many to a page. They are made again from the certificates when the file is opened.
 //
 // # Versions
 //

@@ -19,7 +19,7 @@ import (
 type recordKeys struct {
 	kind  []byte   // key in bucketKinds
 	names [][]byte // 8 octets of the hash of each alternative name
-	thumb thumb
+	thumb short
 }
 
 // keysOf is made before the writer's turn, for it reads the certificate.
@@ -31,7 +31,7 @@ func keysOf(r ca.Record) (recordKeys, error) {
 	}
 	keys := recordKeys{kind: []byte(r.Issuer + "\x00" + r.Profile + "\x00" + string(r.Role) + "\x00" + ca.CertificateKind(r.DER))}
 	sum := sha256.Sum256(r.DER)
-	keys.thumb = thumb(sum[:8])
+	keys.thumb = short(sum[:8])
 	for _, name := range ca.AlternativeNames(r.DER) {
 		keys.names = append(keys.names, nameKey(name))
 	}

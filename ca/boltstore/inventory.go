@@ -92,6 +92,9 @@ func (s *Store) Certificates(_ context.Context, f ca.Filter) iter.Seq2[ca.Record
 		if q.next.ended {
 			return
 		}
+		if f.SPKI != nil {
+			q.waiting = s.keys.find(*f.SPKI)
+		}
 		read := q.byIndex
 		if f.ByExpiry {
 			read = q.byExpiry

@@ -93,7 +93,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		if err != nil {
 			return err
 		}
-		if err := admit(tx, is); err != nil {
+		if err := s.admit(tx, is); err != nil {
 			return err
 		}
 		if err := wantFree(tx, is.Ahead); err != nil {
@@ -102,7 +102,7 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 		return boltlog.Writing(
 			func() (err error) { record.Index, err = s.db.Append(tx, is.Event); return err },
 			func() error { return putRecord(tx, record, keys) },
-			func() error { s.thumbs.add(lateThumb{keys.thumb, record.Index}); return nil },
+			func() error { s.index(&record, keys); return nil },
 			func() error { return tx.Bucket(bucketIntents).Delete(serial) },
 			reserves(tx, is.Ahead),
 			func() error { issued = record; return putToken(tx, token) },
@@ -112,16 +112,23 @@ func (s *Store) Issue(ctx context.Context, is ca.Issuance) (ca.Record, error) {
 	if err != nil {
 		return ca.Record{}, err
 	}
-	s.settleThumbs()
+	s.settle(&s.thumbs)
+	s.settle(&s.keys)
 	return issued, nil
 }
 
+// index enters a certificate into the indexes that are written late.
+func (s *Store) index(record *ca.Record, keys recordKeys) {
+	s.thumbs.add(lateEntry{keys.thumb, record.Index})
+	s.keys.add(lateEntry{short(record.SPKI[:8]), record.Index})
+}
+
 // admit asks whether the key may be certified, as it stands now.
-func admit(tx *bbolt.Tx, is ca.Issuance) error {
+func (s *Store) admit(tx *bbolt.Tx, is ca.Issuance) error {
 	if is.Admit == nil {
 		return nil
 	}
-	known, err := keyIn(tx, is.Record.SPKI)
+	known, err := keyIn(tx, is.Record.SPKI, s.keys.find(is.Record.SPKI))
 	if err != nil {
 		return err
 	}
@@ -159,7 +166,7 @@ func (s *Store) wantActive(tx *bbolt.Tx, id string) error {
 	return nil
 }
 
-// putRecord writes a certificate and its indexes, but for that of thumbprints.
+// putRecord writes a certificate and its indexes, but for those that are written late.
 func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 	value, err := encodeRecord(record)
 	if err != nil {
@@ -170,7 +177,6 @@ func putRecord(tx *bbolt.Tx, record ca.Record, keys recordKeys) error {
 	certificates.FillPercent = 0.9 // keys only grow
 	return errors.Join(
 		certificates.Put(index, value),
-		tx.Bucket(bucketKeys).Put(append(record.SPKI[:8:8], index...), nil),
 		putIndexes(tx, record, keys),
 	)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -16,15 +17,17 @@ import (
 
 // Key implements ca.Store.
 func (s *Store) Key(_ context.Context, key ca.KeyHash) (known ca.Key, err error) {
+	waiting := s.keys.find(key)
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		known, err = keyIn(tx, key)
+		known, err = keyIn(tx, key, waiting)
 		return err
 	})
 	return known, err
 }
 
-// keyIn reads the newest certificate of the key, and one that was revoked for keyCompromise; however many there are.
-func keyIn(tx *bbolt.Tx, key ca.KeyHash) (known ca.Key, err error) {
+// keyIn reads the newest certificate of the key, and one that was revoked for keyCompromise; however many there are. waiting is
+// where there may be more than the file's index has.
+func keyIn(tx *bbolt.Tx, key ca.KeyHash, waiting []uint64) (known ca.Key, err error) {
 	if raw := tx.Bucket(bucketBlocked).Get(key[:]); raw != nil {
 		known.Blocked = new(ca.BlockedKey)
 		if err := json.Unmarshal(raw, known.Blocked); err != nil {
@@ -38,7 +41,7 @@ func keyIn(tx *bbolt.Tx, key ca.KeyHash) (known ca.Key, err error) {
 		}
 		known.Compromised = record.Revocation
 	}
-	err = withKey(tx, key, func(record ca.Record) bool {
+	err = withKey(tx, key, waiting, func(record ca.Record) bool {
 		known.Newest = &record
 		return false
 	})
@@ -46,7 +49,7 @@ func keyIn(tx *bbolt.Tx, key ca.KeyHash) (known ca.Key, err error) {
 }
 
 // withKey visits the certificates of the key, the newest first, until visit says false.
-func withKey(tx *bbolt.Tx, key ca.KeyHash, visit func(ca.Record) bool) error {
+func withKey(tx *bbolt.Tx, key ca.KeyHash, waiting []uint64, visit func(ca.Record) bool) error {
 	prefix := key[:8]
 	cursor := tx.Bucket(bucketKeys).Cursor()
 	// The greatest key of the prefix is before what an index beyond all others would be.
@@ -56,23 +59,35 @@ func withKey(tx *bbolt.Tx, key ca.KeyHash, visit func(ca.Record) bool) error {
 	} else if !bytes.HasPrefix(at, prefix) {
 		at, _ = cursor.Prev()
 	}
-	for ; at != nil && bytes.HasPrefix(at, prefix); at, _ = cursor.Prev() {
-		record, err := recordAt(tx, at[8:])
-		if err != nil {
+	for {
+		var index []byte
+		if bytes.HasPrefix(at, prefix) {
+			index = at[8:]
+		}
+		if last := len(waiting) - 1; last >= 0 && bytes.Compare(number(waiting[last]), index) >= 0 { // no index is before all
+			index, waiting = number(waiting[last]), waiting[:last]
+		}
+		if index == nil {
+			return nil
+		}
+		if bytes.HasPrefix(at, prefix) && bytes.Equal(at[8:], index) {
+			at, _ = cursor.Prev()
+		}
+		record, err := recordAt(tx, index)
+		if err != nil && !errors.Is(err, ca.ErrNotFound) {
 			return err
 		}
-		if record.SPKI == key && !visit(record) {
+		if err == nil && record.SPKI == key && !visit(record) {
 			return nil
 		}
 	}
-	return nil
 }
 
 // ChangeKey implements ca.Store.
 func (s *Store) ChangeKey(ctx context.Context, c ca.KeyChange) ([]ca.Revocation, error) {
 	var written []ca.Revocation // the writer's, until it says that it committed
 	err := s.db.Write(ctx, func(tx *bbolt.Tx) error {
-		changes, err := decideKey(tx, c)
+		changes, err := decideKey(tx, c, s.keys.find(c.Key))
 		if err != nil {
 			return err
 		}
@@ -97,12 +112,12 @@ func (s *Store) ChangeKey(ctx context.Context, c ca.KeyChange) ([]ca.Revocation,
 }
 
 // decideKey asks what is to be revoked of the key's certificates, the oldest first.
-func decideKey(tx *bbolt.Tx, c ca.KeyChange) (changes []ca.KeyRevocation, err error) {
+func decideKey(tx *bbolt.Tx, c ca.KeyChange, waiting []uint64) (changes []ca.KeyRevocation, err error) {
 	if c.Decide == nil {
 		return nil, nil
 	}
 	var records []ca.Record
-	err = withKey(tx, c.Key, func(record ca.Record) bool {
+	err = withKey(tx, c.Key, waiting, func(record ca.Record) bool {
 		records = append(records, record)
 		return true
 	})

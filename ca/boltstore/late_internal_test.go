@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
@@ -43,7 +44,7 @@ func openLate(t *testing.T, path string) *lateStore {
 	return l
 }
 
-// look finds every certificate by its thumbprint, and returns how many there are, and how many entries wait.
+// look finds every certificate by its thumbprint, and returns how many there are, and how many entries wait in each index.
 func (l *lateStore) look(t *testing.T) (certificates, waiting int) {
 	t.Helper()
 	for r, err := range l.Certificates(t.Context(), ca.Filter{}) {
@@ -54,12 +55,33 @@ func (l *lateStore) look(t *testing.T) (certificates, waiting int) {
 		if err != nil || found.Index != r.Index {
 			t.Fatalf("certificate %d by its thumbprint: got %d, %v", r.Index, found.Index, err)
 		}
+		known, err := l.Key(t.Context(), r.SPKI)
+		if err != nil || known.Newest == nil || known.Newest.Index != r.Index {
+			t.Fatalf("certificate %d by its key: got %+v, %v", r.Index, known.Newest, err)
+		}
+		n := 0
+		for same, err := range l.Certificates(t.Context(), ca.Filter{SPKI: &r.SPKI}) {
+			if n++; err != nil || same.Index != r.Index {
+				t.Fatalf("certificates with the key of %d: got %d, %v", r.Index, same.Index, err)
+			}
+		}
+		if n != 1 {
+			t.Fatalf("%d certificates with the key of %d, want 1", n, r.Index)
+		}
 		certificates++
 	}
 	if _, err := l.ByThumbprint(t.Context(), [32]byte{1}); !errors.Is(err, ca.ErrNotFound) {
 		t.Errorf("no certificate: got %v, want ErrNotFound", err)
 	}
-	return certificates, len(l.thumbs.list())
+	return certificates, (len(l.thumbs.list()) + len(l.keys.list()) + 1) / 2
+}
+
+// writeAll writes what waits, of both indexes.
+func (l *lateStore) writeAll(ctx context.Context) error {
+	if err := l.write(ctx, &l.thumbs); err != nil {
+		return err
+	}
+	return l.write(ctx, &l.keys)
 }
 
 // rows counts the entries in the file.
@@ -71,11 +93,11 @@ func (l *lateStore) rows(t *testing.T) (n int) {
 	return n
 }
 
-func TestThumbprintsWaitAndAreWrittenInTheEnd(t *testing.T) {
+func TestIndexesWaitAndAreWrittenInTheEnd(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ca.db")
 	l := openLate(t, path)
-	const n = settleThumb + 500
+	const n = settleRows + 500
 	load := func() {
 		t.Helper()
 		if err := bulk.Load(t.Context(), l.Store, n, 64); err != nil {
@@ -103,12 +125,12 @@ func TestThumbprintsWaitAndAreWrittenInTheEnd(t *testing.T) {
 		return nil
 	}
 	l.fail.Store(&fail)
-	if err := l.writeThumbs(t.Context()); !errors.Is(err, full) {
+	if err := l.writeAll(t.Context()); !errors.Is(err, full) {
 		t.Fatalf("got %v, want %v", err, full)
 	}
 	l.fail.Store(nil)
-	if c, w := l.look(t); c != n || w != n || l.rows(t) != settleThumb {
-		t.Errorf("cut off: %d certificates, %d wait, %d rows; want all waiting and %d rows", c, w, l.rows(t), settleThumb)
+	if c, w := l.look(t); c != n || w != n || l.rows(t) != settleRows {
+		t.Errorf("cut off: %d certificates, %d wait, %d rows; want all waiting and %d rows", c, w, l.rows(t), settleRows)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -117,7 +139,7 @@ func TestThumbprintsWaitAndAreWrittenInTheEnd(t *testing.T) {
 	if c, w := l.look(t); c != n || w != n {
 		t.Errorf("opened after that: %d certificates, %d wait; want %d", c, w, n)
 	}
-	if err := l.writeThumbs(t.Context()); err != nil {
+	if err := l.writeAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if c, w := l.look(t); c != n || w != 0 || l.rows(t) != n {
@@ -132,7 +154,7 @@ func TestThumbprintsWaitAndAreWrittenInTheEnd(t *testing.T) {
 	}
 }
 
-func TestACertificateIsFoundByItsThumbprintAtEveryMoment(t *testing.T) {
+func TestACertificateIsFoundAtEveryMoment(t *testing.T) {
 	t.Parallel()
 	l := openLate(t, filepath.Join(t.TempDir(), "ca.db"))
 	if err := bulk.Load(t.Context(), l.Store, 100, 64); err != nil {
@@ -156,7 +178,7 @@ func TestACertificateIsFoundByItsThumbprintAtEveryMoment(t *testing.T) {
 		for j := range 10 {
 			issue(t, l.Store, i*10+j)
 		}
-		if err := l.writeThumbs(t.Context()); err != nil {
+		if err := l.writeAll(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}

@@ -56,6 +56,8 @@ type query struct {
 	filter ca.Filter
 	left   int // of filter.Limit
 	next   position
+	// waiting is where more certificates of filter.SPKI may be than the file's index has; asked for before its transactions.
+	waiting []uint64
 }
 
 // add reads the record and puts it into the page if it matches; done if that was the last one wanted.
@@ -99,7 +101,13 @@ func (q *query) streams(tx *bbolt.Tx) (stream, error) {
 		rows.streams = append(rows.streams, &run{cursor: tx.Bucket(bucket).Cursor(), prefix: prefix})
 	}
 	if f.SPKI != nil {
-		add(bucketKeys, f.SPKI[:8])
+		late := &listed{}
+		for _, index := range q.waiting {
+			if tx.Bucket(bucketCerts).Get(number(index)) != nil { // it was committed, and before this transaction
+				late.indexes = append(late.indexes, index)
+			}
+		}
+		rows.streams = append(rows.streams, &either{streams: []stream{late, &run{cursor: tx.Bucket(bucketKeys).Cursor(), prefix: f.SPKI[:8]}}})
 	}
 	if f.SAN != "" {
 		add(bucketNames, nameKey(f.SAN))

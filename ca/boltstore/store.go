@@ -85,7 +85,8 @@ type Store struct {
 	db      *boltlog.DB
 	cfg     Config
 	parties parties
-	thumbs  thumbs
+	thumbs  late // by SHA-256(certificate)
+	keys    late // by SHA-256(SPKI)
 }
 
 var _ ca.Store = (*Store)(nil)
@@ -108,7 +109,7 @@ func Open(_ context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, cfg: cfg}
-	if err := s.loadThumbs(); err != nil {
+	if err := s.loadAll(); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading %s: %w", cfg.Path, err), db.Close())
 	}
 	return s, nil
@@ -125,7 +126,7 @@ func OpenReadOnly(path string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db}
-	if err := s.loadThumbs(); err != nil {
+	if err := s.loadAll(); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), db.Close())
 	}
 	return s, nil
@@ -134,6 +135,7 @@ func OpenReadOnly(path string) (*Store, error) {
 // Close waits for queued writes and closes the file.
 func (s *Store) Close() error {
 	s.thumbs.close()
+	s.keys.close()
 	return s.db.Close()
 }
 

@@ -54,6 +54,21 @@ func (r *run) stand(key, value []byte) {
 	r.ended = true
 }
 
+// A listed is indexes, ascending.
+type listed struct{ indexes []uint64 }
+
+func (l *listed) value() []byte { return nil }
+
+func (l *listed) seek(from uint64) (uint64, bool) {
+	for len(l.indexes) > 0 && l.indexes[0] < from {
+		l.indexes = l.indexes[1:]
+	}
+	if len(l.indexes) == 0 {
+		return 0, false
+	}
+	return l.indexes[0], true
+}
+
 // every yields what is in all of its streams and passes.
 type every struct {
 	streams []stream

@@ -21,7 +21,7 @@ const (
 	schemaJSON      = "2" // its records are read as they are
 	schemaPlain     = "3" // and so are its
 	schemaShards    = "4" // its records are of the form of today
-	schemaEager     = "5" // its thumbprint index is whole
+	schemaEager     = "5" // its indexes by thumbprint and key are whole
 )
 
 // upgradeRows is how many rows one transaction of an upgrade gives their new keys.
@@ -33,7 +33,7 @@ var (
 	keyUpgrade  = []byte("upgraded")
 )
 
-// upgrade brings a file of an older version to this one. Version 5 wrote the thumbprint index with each certificate; version 4 did not know which keys were compromised; version 3 had no shards in its records; version 2 had records in JSON, kinds without the use of the key and no index of messages; version 1 had those too, the
+// upgrade brings a file of an older version to this one. Version 5 wrote the indexes by thumbprint and key with each certificate; version 4 did not know which keys were compromised; version 3 had no shards in its records; version 2 had records in JSON, kinds without the use of the key and no index of messages; version 1 had those too, the
 // serial and party indexes without values, and no index by kind, expiry, name, revocation or end of a token.
 type upgrade struct{ logger *slog.Logger }
 
@@ -53,11 +53,11 @@ func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
 		if err := upgradeMessages(tx); err != nil {
 			return "", err
 		}
-		return schema, errors.Join(upgradeStolen(tx), upgradeThumbs(tx))
+		return schema, errors.Join(upgradeStolen(tx), upgradeLate(tx))
 	case schemaShards:
-		return schema, errors.Join(upgradeStolen(tx), upgradeThumbs(tx))
+		return schema, errors.Join(upgradeStolen(tx), upgradeLate(tx))
 	case schemaEager:
-		return schema, upgradeThumbs(tx)
+		return schema, upgradeLate(tx)
 	}
 	if from != schemaFirst && from != schemaUpgrading {
 		return "", &boltlog.SchemaError{Got: from, Want: schema}
@@ -92,16 +92,21 @@ func (u *upgrade) step(tx *bbolt.Tx, from string) (string, error) {
 	if next := at[0] + 1; int(next) < len(upgraded) {
 		return schemaUpgrading, facts.Put(keyUpgrade, []byte{next})
 	}
-	return schema, errors.Join(upgradeThumbs(tx), tx.DeleteBucket(bucketFacts))
+	return schema, errors.Join(upgradeLate(tx), tx.DeleteBucket(bucketFacts))
 }
 
-// upgradeThumbs says that the thumbprint index is whole.
-func upgradeThumbs(tx *bbolt.Tx) error {
+// upgradeLate says that the indexes that are written late are whole.
+func upgradeLate(tx *bbolt.Tx) error {
 	below, err := nextIndex(tx)
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketLate).Put(keyThumbs, number(below))
+	for _, t := range new(Store).lates() {
+		if err := tx.Bucket(bucketLate).Put(t.name, number(below)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // upgradeMessages finds messages by their state; there are few.

@@ -24,15 +24,16 @@ import (
 
 // oldRecords are the records of a store as older layouts have them, by index: in 1 and 2 the length of a JSON object, that, the hash
 // of the key, the certificate; in 3 the form of today, but without a shard.
-// thumbs are the keys of the thumbprint index, which all of them have.
-func oldRecords(t testing.TB, path, version string) (old map[uint64][]byte, thumbs [][]byte) {
+// late are the keys of the indexes that are written late now, and which all of them have whole.
+func oldRecords(t testing.TB, path, version string) (old map[uint64][]byte, late map[string][][]byte) {
 	t.Helper()
 	store := open(t, path, noSync)
-	old = map[uint64][]byte{}
+	old, late = map[uint64][]byte{}, map[string][][]byte{}
 	for r, err := range store.Certificates(t.Context(), ca.Filter{}) {
 		wantOK(t, err)
 		sum := sha256.Sum256(r.DER)
-		thumbs = append(thumbs, binary.BigEndian.AppendUint64(sum[:8:8], r.Index))
+		late["thumbprints"] = append(late["thumbprints"], binary.BigEndian.AppendUint64(sum[:8:8], r.Index))
+		late["keys"] = append(late["keys"], binary.BigEndian.AppendUint64(r.SPKI[:8:8], r.Index))
 		r.Revocation = nil
 		if version >= "4" {
 			continue // they are of the form of today
@@ -47,22 +48,24 @@ func oldRecords(t testing.TB, path, version string) (old map[uint64][]byte, thum
 		old[r.Index] = append(append(value, r.SPKI[:]...), r.DER...)
 	}
 	wantOK(t, store.Close())
-	return old, thumbs
+	return old, late
 }
 
 // makeOld writes the file again in the layout of version 1, or only its records as a later version had them.
 func makeOld(t testing.TB, path, version string) {
 	t.Helper()
-	records, thumbs := oldRecords(t, path, version)
+	records, late := oldRecords(t, path, version)
 	edit(t, path, func(tx *bbolt.Tx) error {
 		for index, value := range records {
 			if err := tx.Bucket([]byte("certificates")).Put(binary.BigEndian.AppendUint64(nil, index), value); err != nil {
 				return err
 			}
 		}
-		for _, key := range thumbs {
-			if err := tx.Bucket([]byte("thumbprints")).Put(key, nil); err != nil {
-				return err
+		for bucket, keys := range late {
+			for _, key := range keys {
+				if err := tx.Bucket([]byte(bucket)).Put(key, nil); err != nil {
+					return err
+				}
 			}
 		}
 		if err := tx.DeleteBucket([]byte("late")); err != nil {
