@@ -92,7 +92,7 @@ func (r *Keyring) Open(text []byte) (crypto.Signer, error) {
 func (r *Keyring) derive(params kdf) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.own == nil && params.rounds == sealRounds {
+	if r.own == nil && params.rounds == SealRounds {
 		r.own = &params
 	}
 	return r.deriveLocked(params)

@@ -14,11 +14,10 @@ import (
 // The one way in which keys are encrypted (RFC 8018 section 6.2 with appendix B): PBES2 with
 // PBKDF2-HMAC-SHA-256 and AES-256-CBC.
 const (
-	sealRounds = 600_000
-	maxRounds  = 2_000_000 // so that a hostile file cannot burn the CPU: about a second
-	saltSize   = 16
-	maxSalt    = 64
-	kekSize    = 32
+	maxRounds = 2_000_000 // so that a hostile file cannot burn the CPU: about a second
+	saltSize  = 16
+	maxSalt   = 64
+	kekSize   = 32
 )
 
 var (
@@ -68,7 +67,7 @@ type kdf struct {
 func newKDF() *kdf {
 	salt := make([]byte, saltSize)
 	rand.Read(salt) // never fails
-	return &kdf{salt: salt, rounds: sealRounds}
+	return &kdf{salt: salt, rounds: SealRounds}
 }
 
 func (k kdf) derive(passphrase []byte) ([]byte, error) {

@@ -13,18 +13,6 @@ import (
 	"github.com/payca/payca/ocsp"
 )
 
-func BenchmarkParseRequest(b *testing.B) {
-	ca := newAuthority(b, "ca", "P-256")
-	der := request(b, ca.leaf(b, 1), ca.cert, crypto.SHA256, octets(32))
-	b.ReportAllocs()
-	var r ocsp.Request
-	for b.Loop() {
-		if err := r.Parse(der); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // writer is an http.ResponseWriter that costs as little as can be.
 type writer struct{ header http.Header }
 

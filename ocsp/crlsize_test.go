@@ -5,10 +5,8 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"io"
 	"iter"
-	"math/big"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,36 +76,6 @@ func TestAMillionEntriesInLittleMemory(t *testing.T) {
 	if got > limit || entries != n {
 		t.Errorf("reading %d entries allocated %d octets in all, want %d entries and at most %d", entries, got, n, limit)
 	}
-}
-
-// BenchmarkAgainstX509 writes a list as we do and as crypto/x509 does, in turn, and reports the median of their ratios.
-func BenchmarkAgainstX509(b *testing.B) {
-	const n = 1_000_000
-	ca := newAuthority(b, "ca", "P-256")
-	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: epoch, NextUpdate: epoch.Add(time.Hour)}
-	for e := range million(n) {
-		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{
-			SerialNumber: new(big.Int).SetBytes(e.Serial), RevocationTime: e.At.UTC(), ReasonCode: e.Reason,
-		})
-	}
-	var ratios, ours []float64
-	for b.Loop() {
-		start := time.Now()
-		if err := ca.crl(1).Write(io.Discard, million(n), ca.digest); err != nil {
-			b.Fatal(err)
-		}
-		mine := time.Since(start)
-		start = time.Now()
-		if _, err := x509.CreateRevocationList(rand.Reader, template, ca.cert, ca.key); err != nil {
-			b.Fatal(err)
-		}
-		ratios = append(ratios, float64(time.Since(start))/float64(mine))
-		ours = append(ours, float64(mine.Milliseconds()))
-	}
-	slices.Sort(ratios)
-	slices.Sort(ours)
-	b.ReportMetric(ratios[len(ratios)/2], "x509/ours")
-	b.ReportMetric(ours[len(ours)/2], "ours-ms")
 }
 
 // FuzzScanCRL reads lists as a stream and at once: both must say the same.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"iter"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -258,52 +257,4 @@ func TestAnIndexIsBounded(t *testing.T) {
 			t.Errorf("%s: got nil, want an error", name)
 		}
 	}
-}
-
-// BenchmarkIndex measures look-ups in an index of ten million certificates, and the memory of each.
-func BenchmarkIndex(b *testing.B) {
-	const certificates = 10_000_000
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
-	x := newIndex(b, &shelf{})
-	serial := func(i uint64) []byte {
-		out := make([]byte, 16)
-		binary.BigEndian.PutUint64(out, (i+1)*0x9e3779b97f4a7c15)
-		binary.BigEndian.PutUint64(out[8:], i)
-		return out
-	}
-	err := x.Fill(func(yield func([]ocsp.IndexEntry, error) bool) {
-		page := make([]ocsp.IndexEntry, 0, 1000)
-		for i := range uint64(certificates) {
-			page = append(page, ocsp.IndexEntry{Issuer: "merchant", Serial: serial(i), Status: ocsp.Status{State: ocsp.Good}})
-			if len(page) == cap(page) {
-				if !yield(page, nil) {
-					return
-				}
-				page = page[:0]
-			}
-		}
-	})
-	if err != nil || x.Len() != certificates {
-		b.Fatal(x.Len(), err)
-	}
-	size := heap() - before
-	asked := make([][16]byte, 1<<16) // as a request has its serial at hand
-	for i := range asked {
-		asked[i] = [16]byte(serial(rand.Uint64N(certificates)))
-	}
-	b.ReportAllocs()
-	n, ctx := 0, b.Context()
-	for b.Loop() {
-		if st, err := x.Status(ctx, "merchant", asked[n&(1<<16-1)][:]); err != nil || st.State != ocsp.Good {
-			b.Fatal(st, err)
-		}
-		n++
-	}
-	b.ReportMetric(float64(size)/certificates, "octets/certificate")
 }

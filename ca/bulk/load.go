@@ -35,13 +35,41 @@ func Load(ctx context.Context, store ca.Store, n, callers int) error {
 	if err != nil {
 		return err
 	}
+	return each(ctx, n, callers, func(i int) error {
+		if err := t.issue(ctx, store, i, n); err != nil {
+			return fmt.Errorf("loading certificate %d: %w", i, err)
+		}
+		return nil
+	})
+}
+
+// Revoke revokes the certificates that [Load] issued, with so many concurrent callers, for reasons by turns.
+func Revoke(ctx context.Context, store ca.Store, n, callers int) error {
+	reasons := []ca.Reason{ca.Unspecified, ca.KeyCompromise, ca.Superseded, ca.CessationOfOperation}
+	return each(ctx, n, callers, func(i int) error {
+		serial := serialOf(i, n)
+		rec, err := store.BySerial(ctx, serial)
+		if err == nil {
+			err = store.Revoke(ctx, ca.Revocation{
+				Serial: serial, Issuer: rec.Issuer, Reason: reasons[i%len(reasons)], At: Epoch, NotAfter: rec.NotAfter, By: "local", Shard: rec.Shard,
+			}, audit.Event{Time: Epoch, Kind: audit.CertificateRevoked, Issuer: rec.Issuer, Serial: serial.String()})
+		}
+		if err != nil {
+			return fmt.Errorf("revoking certificate %d: %w", i, err)
+		}
+		return nil
+	})
+}
+
+// each does something for every number below n, so many at a time, until an error.
+func each(ctx context.Context, n, callers int, do func(i int) error) (err error) {
 	numbers, failed := make(chan int), make(chan error, callers)
 	var group sync.WaitGroup
 	for range callers {
 		group.Go(func() {
 			for i := range numbers {
-				if err := t.issue(ctx, store, i, n); err != nil {
-					failed <- fmt.Errorf("loading certificate %d: %w", i, err)
+				if err := do(i); err != nil {
+					failed <- err
 					return
 				}
 			}
@@ -106,10 +134,7 @@ func newTemplate() (*template, error) {
 
 // issue puts certificate i of n into the store.
 func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
-	var serial ca.Serial
-	seed := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(n)), uint64(i)))
-	copy(serial[:], seed[:])
-	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
+	seed, serial := seedOf(i, n), serialOf(i, n)
 	roles := []policy.Role{policy.Consumer, policy.Consumer, policy.Merchant, policy.Gateway}
 	party := i % max(n/10, 1)
 	role := roles[party%len(roles)]
@@ -129,4 +154,16 @@ func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
 	}
 	_, err := store.Issue(ctx, ca.Issuance{Record: r, Event: audit.Event{Time: Epoch, Kind: audit.CertificateIssued, Serial: serial.String()}})
 	return err
+}
+
+// seedOf is where the octets of certificate i of n come from.
+func seedOf(i, n int) [sha256.Size]byte {
+	return sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(n)), uint64(i)))
+}
+
+func serialOf(i, n int) (serial ca.Serial) {
+	seed := seedOf(i, n)
+	copy(serial[:], seed[:])
+	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
+	return serial
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -245,10 +246,12 @@ func (s *server) json(w http.ResponseWriter, status int, body any) error {
 	if err != nil {
 		return err
 	}
+	raw = append(raw, '\n')
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	w.WriteHeader(status)
-	_, err = w.Write(append(raw, '\n'))
+	_, err = w.Write(raw)
 	return err
 }
 

@@ -121,9 +121,11 @@ func reply(w http.ResponseWriter, code int, body any) error {
 	if err != nil {
 		return err
 	}
+	raw = append(raw, '\n')
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	w.WriteHeader(code)
-	_, err = w.Write(append(raw, '\n'))
+	_, err = w.Write(raw)
 	return err
 }

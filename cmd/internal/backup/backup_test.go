@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/payca/payca/ca"
 	"github.com/payca/payca/cmd/internal/backup"
 )
 
@@ -93,8 +94,8 @@ func TestTheFormatIsThatOfTheKeyFiles(t *testing.T) {
 	w, err := backup.Seal(&file, passphrase)
 	must(t, err)
 	must(t, w.Close())
-	if got := binary.BigEndian.Uint32(file.Bytes()[backup.RoundsOffset:]); got != 600_000 {
-		t.Errorf("got %d rounds, want 600000", got)
+	if got := binary.BigEndian.Uint32(file.Bytes()[backup.RoundsOffset:]); got != ca.SealRounds {
+		t.Errorf("got %d rounds, want %d", got, ca.SealRounds)
 	}
 	if _, err := backup.Seal(io.Discard, nil); err == nil {
 		t.Error("got no error for an empty passphrase")

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/payca/payca/ca"
 )
 
 // The numbers of the format. The derivation is that of the key files.
@@ -23,7 +25,6 @@ const (
 	macSize    = sha256.Size
 	headerSize = len(magic) + saltSize + 4 + macSize
 	keySize    = 32
-	sealRounds = 600_000
 	maxRounds  = 2_000_000 // so that a hostile file cannot burn the CPU: about a second
 	chunkSize  = 64 << 10
 	tagSize    = 16
@@ -98,7 +99,7 @@ func (s *stream) nonce(last bool) []byte {
 
 // Seal returns a writer that encrypts to w. Close writes the last chunk; it does not close w.
 func Seal(w io.Writer, passphrase []byte) (io.WriteCloser, error) {
-	return seal(w, passphrase, sealRounds)
+	return seal(w, passphrase, ca.SealRounds)
 }
 
 func seal(w io.Writer, passphrase []byte, rounds int) (io.WriteCloser, error) {

@@ -76,6 +76,7 @@ var benchmarks = []benchmark{
 	{"issue", "one certificate through the gate: policy, lint, audit, durable, 16 at a time; the floor reads and verifies the CSR and signs the certificate; step-ca is its library with its bbolt store: token, signature, two commits", issuance},
 	{"enroll", "payca enroll over HTTPS on loopback with a one-time token, key generation and files included, one at a time; then the token route alone, 16 clients on kept-alive connections, beside that of step-ca, its library with its bbolt store behind net/http", enrollment},
 	{"ocsp", "the OCSP responder over HTTP, beside a bare net/http handler that writes as much", responder},
+	{"status", "what status costs where there is a lot of it: reading requests, a CRL of a million beside that of crypto/x509, an index of ten million, and with --certificates revoking where so many are revoked", scale},
 	{"handshake", "a TLS 1.3 handshake with certificates on both sides, with and without a status that is known", handshake},
 	{"payments", "complete payments of 16 buyers over mutual TLS, order to transfer, all parties in one process, beside the cryptography that a payment cannot do without: 12 signatures, 22 verifications, 3 objects sealed and opened", payments},
 	{"store", "the store at --certificates: opening, finding, listing, memory, size, verifying the log", largeStore},

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,9 +8,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,46 +85,45 @@ func (r *runner) endToEnd(name string, token func() (string, error), enroll func
 // tokenRoutes measures POST /v1/enroll beside POST /1.0/sign of step-ca, over HTTPS, with kept-alive connections.
 func (r *runner) tokenRoutes(ctx context.Context, s *site, token func() (string, error)) (err error) {
 	n := r.n(200)
-	_, csr, err := newRequest(nil)
-	if err != nil {
-		return err
-	}
-	ours, err := bodies(n*r.Pairs, token, func(token string) any { return enroll.EnrollRequest{Token: token, CSR: csr} })
-	if err != nil {
-		return err
-	}
 	rival, err := r.newRival()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rival.close()) }()
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: rival.csr}))
-	theirs, err := bodies(n*r.Pairs, rival.Token, func(token string) any { return map[string]string{"csr": text, "ott": token} })
-	if err != nil {
-		return err
-	}
 	server := httptest.NewUnstartedServer(rival.Handler())
 	server.StartTLS()
 	defer server.Close()
-	pool := x509.NewCertPool()
-	pool.AddCert(server.Certificate())
 	roots, err := enroll.ReadCertificates(filepath.Join(s.dir, "operator", enroll.RootFile))
 	if err != nil {
 		return err
 	}
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
 	pool.AddCert(roots[0])
-	// HTTP/1.1 for both: each caller has a connection of its own.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, MaxIdleConnsPerHost: callers}}
-	defer client.CloseIdleConnections()
-	post := func(url string, bodies <-chan []byte, want int) func(n int) error {
-		return func(n int) error {
-			return together(n, callers, func() error { return postJSON(ctx, client, url, <-bodies, want) })
+	ours, err := newDoor(ctx, s.URL()+"/v1/enroll", pool, n*r.Pairs, func() (any, error) {
+		text, err := token()
+		if err != nil {
+			return nil, err
 		}
-	}
-	costs, _, err := r.compare(
-		n, post(s.URL()+"/v1/enroll", ours, http.StatusOK), post(server.URL+"/1.0/sign", theirs, http.StatusCreated),
-	)
+		_, csr, err := newRequest(nil)
+		return enroll.EnrollRequest{Token: text, CSR: csr}, err
+	})
 	if err != nil {
+		return err
+	}
+	theirs, err := newDoor(ctx, server.URL+"/1.0/sign", pool, n*r.Pairs, func() (any, error) {
+		text, err := rival.Token()
+		if err != nil {
+			return nil, err
+		}
+		_, csr, err := newRequest(rival.template())
+		return map[string]string{"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})), "ott": text}, err
+	})
+	if err != nil {
+		return errors.Join(err, ours.wires.close())
+	}
+	costs, _, err := r.compare(n, ours.knock(ctx, http.StatusOK), theirs.knock(ctx, http.StatusCreated))
+	if err := errors.Join(err, ours.wires.close(), theirs.wires.close()); err != nil {
 		return err
 	}
 	rate := func(c cost) float64 { return float64(time.Second) / float64(c.wall) }
@@ -137,33 +135,42 @@ func (r *runner) tokenRoutes(ctx context.Context, s *site, token func() (string,
 	return nil
 }
 
-// bodies makes n requests, each with a token of its own.
-func bodies(n int, token func() (string, error), body func(token string) any) (<-chan []byte, error) {
-	made := make(chan []byte, n)
-	return made, together(n, callers, func() error {
-		token, err := token()
+// A door is where tokens are redeemed, and requests for it that are ready.
+type door struct {
+	wires    *wires
+	requests chan []byte
+}
+
+// newDoor makes n requests, each with a token and a key of its own.
+func newDoor(ctx context.Context, url string, roots *x509.CertPool, n int, body func() (any, error)) (*door, error) {
+	u, err := neturl.Parse(url)
+	if err != nil {
+		return nil, err
+	}
+	// HTTP/1.1: each caller has a connection of its own.
+	w, err := newWires(url, callers, &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS13})
+	if err != nil {
+		return nil, err
+	}
+	d := &door{wires: w, requests: make(chan []byte, n)}
+	return d, together(n, callers, func() error {
+		what, err := body()
 		if err != nil {
 			return err
 		}
-		raw, err := json.Marshal(body(token))
-		made <- raw
+		text, err := json.Marshal(what)
+		if err != nil {
+			return err
+		}
+		raw, err := request(ctx, http.MethodPost, url, "application/json", text)
+		d.requests <- raw
 		return err
 	})
 }
 
-func postJSON(ctx context.Context, client *http.Client, url string, body []byte, want int) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
+// knock sends so many of the requests.
+func (d *door) knock(ctx context.Context, want int) func(n int) error {
+	return func(n int) error {
+		return together(n, callers, func() error { return d.wires.exchange(ctx, <-d.requests, want) })
 	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	answer, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != want {
-		err = fmt.Errorf("%s answers %s: %.200s", url, resp.Status, answer)
-	}
-	return err
 }

@@ -154,7 +154,7 @@ func (r *runner) newRival() (*rival, error) {
 		return nil, err
 	}
 	remove := func() error { return os.RemoveAll(dir) }
-	_, csr, err := newRequest(&x509.CertificateRequest{Subject: pkix.Name{CommonName: peer.Name}, DNSNames: []string{peer.Name}})
+	_, csr, err := newRequest(new(rival).template())
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
@@ -163,6 +163,11 @@ func (r *runner) newRival() (*rival, error) {
 		return nil, errors.Join(err, remove())
 	}
 	return &rival{Peer: p, csr: csr, remove: remove}, nil
+}
+
+// template is what its requests ask for.
+func (*rival) template() *x509.CertificateRequest {
+	return &x509.CertificateRequest{Subject: pkix.Name{CommonName: peer.Name}, DNSNames: []string{peer.Name}}
 }
 
 func (r *rival) mint(n int) error {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -19,14 +18,18 @@ const connections = 8
 
 // Load is the process that loads a server: each line that it reads, METHOD URL COUNT BODY, the body in base64 or "-", is
 // so many requests over kept-alive connections, answered by a line: ok, or what went wrong.
-func Load(ctx context.Context, in io.Reader, out io.Writer) error {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
-	defer client.CloseIdleConnections()
+func Load(ctx context.Context, in io.Reader, out io.Writer) (err error) {
+	servers := map[string]*wires{} // by URL
+	defer func() {
+		for _, server := range servers {
+			err = errors.Join(err, server.close())
+		}
+	}()
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<10)
 	for lines.Scan() {
 		answer := "ok"
-		if err := load(ctx, client, strings.Fields(lines.Text())); err != nil {
+		if err := load(ctx, servers, strings.Fields(lines.Text())); err != nil {
 			answer = strings.ReplaceAll(err.Error(), "\n", " ")
 		}
 		if _, err := fmt.Fprintln(out, answer); err != nil {
@@ -36,7 +39,7 @@ func Load(ctx context.Context, in io.Reader, out io.Writer) error {
 	return lines.Err()
 }
 
-func load(ctx context.Context, client *http.Client, order []string) error {
+func load(ctx context.Context, servers map[string]*wires, order []string) error {
 	if len(order) != 4 {
 		return fmt.Errorf("%d words, want METHOD URL COUNT BODY", len(order))
 	}
@@ -50,21 +53,18 @@ func load(ctx context.Context, client *http.Client, order []string) error {
 			return err
 		}
 	}
-	return together(n, connections, func() error {
-		req, err := http.NewRequestWithContext(ctx, order[0], order[1], bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		if err = errors.Join(err, resp.Body.Close()); err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s answers %s", order[1], resp.Status)
-		}
+	raw, err := request(ctx, order[0], order[1], "", body)
+	if err != nil {
 		return err
-	})
+	}
+	server, ok := servers[order[1]]
+	if !ok {
+		if server, err = newWires(order[1], connections, nil); err != nil {
+			return err
+		}
+		servers[order[1]] = server
+	}
+	return together(n, connections, func() error { return server.exchange(ctx, raw, http.StatusOK) })
 }
 
 // A loader is the running process of [Load].

@@ -22,6 +22,11 @@ func (n *Network) Issue(ctx context.Context, req ca.Request) (*ca.Certificate, e
 	return n.authority.Issue(ctx, req)
 }
 
+// Revoke revokes a certificate on the word of who has the network open. When it returns, OCSP says so.
+func (n *Network) Revoke(ctx context.Context, req ca.RevokeRequest) (ca.Revocation, error) {
+	return n.authority.Revoke(ctx, req)
+}
+
 // Trust is what a relying party of the network knows.
 func (n *Network) Trust() policy.Trust {
 	return policy.Trust{Network: n.config.Network, Roots: []*x509.Certificate{n.root}}

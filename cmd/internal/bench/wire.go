@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// A wire is a kept-alive connection that loads a server. Its requests are made beforehand and its answers read where it
+// stands, so that the time of a machine goes to the server: an http.Client takes more of it than what is measured.
+type wire struct {
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// wires are connections to one server, each for one caller at a time.
+type wires struct {
+	address string      // host:port
+	tls     *tls.Config // nil for HTTP
+	idle    chan *wire
+}
+
+// newWires makes a pool of so many connections, which are opened when they are needed.
+func newWires(server string, most int, config *tls.Config) (*wires, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	return &wires{address: u.Host, tls: config, idle: make(chan *wire, most)}, nil
+}
+
+// exchange sends a request that [request] made and wants the status.
+func (p *wires) exchange(ctx context.Context, request []byte, want int) (err error) {
+	var w *wire
+	select {
+	case w = <-p.idle:
+	default:
+		if w, err = p.dial(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.exchange(request, want); err != nil {
+		return errors.Join(err, w.conn.Close())
+	}
+	select {
+	case p.idle <- w:
+		return nil
+	default:
+		return w.conn.Close()
+	}
+}
+
+func (p *wires) dial(ctx context.Context) (*wire, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, err
+	}
+	if p.tls != nil {
+		secure := tls.Client(conn, p.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		conn = secure
+	}
+	return &wire{conn, bufio.NewReader(conn)}, nil
+}
+
+// close closes those that are idle.
+func (p *wires) close() error {
+	var errs []error
+	for {
+		select {
+		case w := <-p.idle:
+			errs = append(errs, w.conn.Close())
+		default:
+			return errors.Join(errs...)
+		}
+	}
+}
+
+func (w *wire) exchange(request []byte, want int) error {
+	if _, err := w.conn.Write(request); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(w.in, nil)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != want {
+		body := make([]byte, 200)
+		n, _ := io.ReadFull(resp.Body, body)
+		return fmt.Errorf("the server answers %s, want %d: %s", resp.Status, want, body[:n])
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return errors.Join(err, resp.Body.Close())
+}
+
+// request encodes a request.
+func request(ctx context.Context, method, url, contentType string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	var raw bytes.Buffer
+	err = req.Write(&raw)
+	return raw.Bytes(), err
+}
