@@ -38,7 +38,7 @@ var heavy = map[string][]string{
 	"github.com/jackc/pgx":               {"ca/pgstore"},
 	"github.com/chromedp":                {"cmd/internal/console"},
 	"software.sslmate.com/src/go-pkcs12": {"enroll/keystore"},
-	"go.etcd.io/bbolt":                   {"ca/boltlog", "ca/boltstore", "payment/ledger", "payment/agent", "cmd/internal/node"},
+	"go.etcd.io/bbolt":                   {"ca/boltlog", "ca/boltstore", "payment/ledger", "payment/agent", "cmd/internal/node", "cmd/internal/bench"},
 	"github.com/spf13":                   {"cmd/internal/cli"},
 	"github.com/goccy/go-yaml":           {"cmd/internal/config"},
 }

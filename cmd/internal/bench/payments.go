@@ -275,24 +275,27 @@ func (m *market) measure(ctx context.Context, r *runner, name string, atMost flo
 	if err := paying(r.n(2 * buyers)); err != nil { // connections are made and certificates known
 		return err
 	}
-	before, commits, n := m.counts(), m.commits.Load(), r.n(perPair)
-	costs, ratios, err := r.compare(n, func(n int) error { return together(n, buyers, work.do) }, paying)
+	bare, err := r.newBare(m.noSync)
 	if err != nil {
 		return err
 	}
-	after, commits := m.counts(), m.commits.Load()-commits
-	var took []float64
-	for range r.n(100) {
-		start := time.Now()
-		if _, err := m.pay(ctx, m.buyers[0]); err != nil {
-			return err
-		}
-		took = append(took, millis(time.Since(start)))
+	before, commits, n := m.counts(), m.commits.Load(), r.n(perPair)
+	costs, ratios, err := r.compare(n, func(n int) error { return together(n, buyers, work.do) }, paying, func(n int) error {
+		return together(n, buyers, func() error { return bare.do(ctx) })
+	})
+	if err = errors.Join(err, bare.close()); err != nil {
+		return err
 	}
-	slices.Sort(took)
+	after, commits := m.counts(), m.commits.Load()-commits
+	took, err := m.alone(ctx, r.n(100))
+	if err != nil {
+		return err
+	}
 	r.add(name+", CPU of a payment, all parties", micros(costs[1].cpu), "us", 0)
 	r.add(name+", floor: its cryptography", micros(costs[0].cpu), "us", 0)
 	r.add(name+", CPU over the floor", ratios[1], "x", atMost)
+	r.add(name+", bare exchanges and commits, CPU", micros(costs[2].cpu), "us", 0)
+	r.add(name+", the floor with them, over the floor", 1+ratios[2], "x", 0)
 	r.add(name+", payments", float64(time.Second)/float64(costs[1].wall), "/s", 0)
 	r.add(name+", one at a time, median", median(took), "ms", 0)
 	r.add(name+", one at a time, 99th percentile", took[len(took)*99/100], "ms", 0)
@@ -308,6 +311,19 @@ func (m *market) measure(ctx context.Context, r *runner, name string, atMost flo
 		r.add(name+", "+f.name, float64(f.n)/float64(r.Pairs*n), "each", 0)
 	}
 	return nil
+}
+
+// alone measures payments one at a time, milliseconds in ascending order.
+func (m *market) alone(ctx context.Context, n int) (took []float64, err error) {
+	for range n {
+		start := time.Now()
+		if _, err := m.pay(ctx, m.buyers[0]); err != nil {
+			return nil, err
+		}
+		took = append(took, millis(time.Since(start)))
+	}
+	slices.Sort(took)
+	return took, nil
 }
 
 // counts adds up what all agents have done.
