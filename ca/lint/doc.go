@@ -7,8 +7,13 @@
 //
 // # Guarantees
 //
-// The linter keeps nothing and is safe for concurrent use. Its error is [Findings]: the name of each
-// lint, and what it found.
+// The linter is safe for concurrent use. Its error is [Findings]: the name of each lint, and what it found.
+//
+// Nothing is signed that zlint has anything against. What it passed it is not asked about again: a certificate that begins on the
+// same day and lasts as long passes with it if it is the same, octet for octet, but for serial, key, subject key identifier,
+// signature, and names that are plain, to which no lint of zlint can object: of ASCII letters, digits and single hyphens, none of
+// them twice. Tests draw such certificates and ask zlint about each. With an RSA key or another name each is asked about. Our own
+// lints look at each certificate.
 //
 // # Standards
 //

@@ -29,13 +29,19 @@ func (fs Findings) Error() string {
 	return "lint: " + strings.Join(parts, "; ")
 }
 
-// A Config is what a certificate is compared with. Every member is required.
+// A Config is what a certificate is compared with. Every member but Memory is required.
 type Config struct {
 	Network   string            // name of the network: pay.example
 	StatusURL string            // base of AIA and CDP: http://localhost:8080
 	Issuers   []ca.Issuer       // the issuing CAs; their keys are not used
 	Profiles  []*policy.Profile // what may be issued
+	// Memory is of how many certificates that passed zlint its verdict is remembered at most, for others of the day to which it
+	// can have nothing more to say, as the package comment has it; 0 for 65,536, -1 for none.
+	Memory int
 }
+
+// defaultMemory takes a few megabytes.
+const defaultMemory = 1 << 16
 
 // New returns a linter of all lints that [Chosen] and [Own] list. The error says what is missing, or that zlint does not
 // know a lint of the list, so that none that was renamed is lost unseen.
@@ -47,9 +53,13 @@ func New(cfg Config) (ca.Linter, error) {
 	if err != nil {
 		return nil, err
 	}
-	configuration, own, granted := lint.NewEmptyConfig(), ownLints(), grantsOf(cfg.Profiles)
+	if cfg.Memory == 0 {
+		cfg.Memory = defaultMemory
+	}
+	own, granted := ownLints(), grantsOf(cfg.Profiles)
+	z := zlint{chosen, lint.NewEmptyConfig(), memory{most: cfg.Memory, passed: map[likeness]struct{}{}}}
 	return func(c *x509.Certificate) error {
-		fs, err := runZlint(c.Raw, chosen, configuration)
+		fs, err := z.judge(c)
 		if err != nil {
 			return err
 		}
@@ -66,15 +76,35 @@ func New(cfg Config) (ca.Linter, error) {
 	}, nil
 }
 
-// runZlint collects whatever is not a pass.
-func runZlint(der []byte, chosen []prepared, configuration lint.Configuration) (Findings, error) {
+// zlint is the lints of that library that were chosen.
+type zlint struct {
+	chosen        []prepared
+	configuration lint.Configuration
+	memory        memory
+}
+
+// judge asks zlint, unless it had nothing against one that c is like.
+func (z *zlint) judge(c *x509.Certificate) (Findings, error) {
+	like, known := likenessOf(c)
+	if known && z.memory.knows(like) {
+		return nil, nil
+	}
+	fs, err := z.run(c.Raw)
+	if known && err == nil && fs == nil {
+		z.memory.learn(like)
+	}
+	return fs, err
+}
+
+// run collects whatever is not a pass.
+func (z *zlint) run(der []byte) (Findings, error) {
 	c, err := zx509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("lint: reading the certificate for zlint: %w", err)
 	}
 	var fs Findings
-	for _, l := range chosen {
-		result := l.judge(c, configuration)
+	for _, l := range z.chosen {
+		result := l.judge(c, z.configuration)
 		if result == nil || result.Status <= lint.Pass {
 			continue
 		}

@@ -330,13 +330,3 @@ func TestWhatIsNoCertificateIsRefused(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkLint(b *testing.B) {
-	linter := newLinter(b)
-	c := sign(b, merchant())
-	for b.Loop() {
-		if err := linter(c); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/payca/payca/cmd/internal/api"
@@ -40,6 +41,15 @@ func enrollment(ctx context.Context, r *runner) (err error) {
 		made, err := operator.CreateToken(ctx, api.TokenRequest{Party: shop})
 		return made.Token, err
 	}
+	var strangers atomic.Int64
+	stranger := func() (string, error) { // of a party that never had a certificate
+		id := fmt.Sprintf("shop-%d", strangers.Add(1))
+		if _, err := operator.AddParty(ctx, party(id)); err != nil {
+			return "", err
+		}
+		made, err := operator.CreateToken(ctx, api.TokenRequest{Party: id})
+		return made.Token, err
+	}
 	err = r.endToEnd("enrollment", token, func(token, dir string) error {
 		_, err := enroll.Enroll(ctx, enroll.EnrollConfig{Token: token, Dir: dir})
 		return err
@@ -54,7 +64,7 @@ func enrollment(ctx context.Context, r *runner) (err error) {
 	if err != nil {
 		return err
 	}
-	return r.tokenRoutes(ctx, s, token)
+	return r.tokenRoutes(ctx, s, token, stranger)
 }
 
 // endToEnd measures enrollments into an empty directory.
@@ -82,8 +92,9 @@ func (r *runner) endToEnd(name string, token func() (string, error), enroll func
 	return nil
 }
 
-// tokenRoutes measures POST /v1/enroll beside POST /1.0/sign of step-ca, over HTTPS, with kept-alive connections.
-func (r *runner) tokenRoutes(ctx context.Context, s *site, token func() (string, error)) (err error) {
+// tokenRoutes measures POST /v1/enroll, for one party and for strangers, beside POST /1.0/sign of step-ca, over HTTPS, with
+// kept-alive connections.
+func (r *runner) tokenRoutes(ctx context.Context, s *site, token, stranger func() (string, error)) (err error) {
 	n := r.n(200)
 	rival, err := r.newRival()
 	if err != nil {
@@ -100,14 +111,12 @@ func (r *runner) tokenRoutes(ctx context.Context, s *site, token func() (string,
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
 	pool.AddCert(roots[0])
-	ours, err := newDoor(ctx, s.URL()+"/v1/enroll", pool, n*r.Pairs, func() (any, error) {
-		text, err := token()
-		if err != nil {
-			return nil, err
-		}
-		_, csr, err := newRequest(nil)
-		return enroll.EnrollRequest{Token: text, CSR: csr}, err
-	})
+	address := s.URL() + "/v1/enroll"
+	ours, err := newDoor(ctx, address, pool, n*r.Pairs, enrollWith(token))
+	if err != nil {
+		return err
+	}
+	fresh, err := newDoor(ctx, address, pool, n*r.Pairs, enrollWith(stranger))
 	if err != nil {
 		return err
 	}
@@ -120,10 +129,10 @@ func (r *runner) tokenRoutes(ctx context.Context, s *site, token func() (string,
 		return map[string]string{"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})), "ott": text}, err
 	})
 	if err != nil {
-		return errors.Join(err, ours.wires.close())
+		return err
 	}
-	costs, _, err := r.compare(n, ours.knock(ctx, http.StatusOK), theirs.knock(ctx, http.StatusCreated))
-	if err := errors.Join(err, ours.wires.close(), theirs.wires.close()); err != nil {
+	costs, _, err := r.compare(n, ours.knock(ctx, http.StatusOK), theirs.knock(ctx, http.StatusCreated), fresh.knock(ctx, http.StatusOK))
+	if err := errors.Join(err, ours.wires.close(), theirs.wires.close(), fresh.wires.close()); err != nil {
 		return err
 	}
 	rate := func(c cost) float64 { return float64(time.Second) / float64(c.wall) }
@@ -132,7 +141,20 @@ func (r *runner) tokenRoutes(ctx context.Context, s *site, token func() (string,
 	r.add("token enrollments of step-ca over HTTPS", rate(costs[1]), "/s", 0)
 	r.add("CPU of one of step-ca, both ends", micros(costs[1].cpu), "us", 0)
 	r.atLeast("token enrollments over those of step-ca", rate(costs[0])/rate(costs[1]), "x", 3)
+	r.add("token enrollments of as many new parties over those of step-ca", rate(costs[2])/rate(costs[1]), "x", 0)
 	return nil
+}
+
+// enrollWith makes requests with tokens.
+func enrollWith(token func() (string, error)) func() (any, error) {
+	return func() (any, error) {
+		text, err := token()
+		if err != nil {
+			return nil, err
+		}
+		_, csr, err := newRequest(nil)
+		return enroll.EnrollRequest{Token: text, CSR: csr}, err
+	}
 }
 
 // A door is where tokens are redeemed, and requests for it that are ready.
