@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -21,7 +20,7 @@ import (
 // A reply is an HTTP answer: status 200, an OCSP response as body. It is immutable.
 type reply struct {
 	body   []byte
-	header http.Header
+	fields []field
 	etag   string // quoted; "" if it may not be revalidated
 
 	// Only of replies that may be kept:
@@ -34,24 +33,34 @@ type reply struct {
 	asked     atomic.Bool
 }
 
+// A field is one of an HTTP header: its canonical name, and the value alone in a slice.
+type field struct {
+	name  string
+	value []string
+}
+
+func (rep *reply) set(name, value string) {
+	rep.fields = append(rep.fields, field{name, []string{value}})
+}
+
 // serves says whether a kept reply may still be given.
 func (rep *reply) serves(now time.Time, signer *Signer) bool {
 	return rep.signer == signer && !now.Before(rep.from) && now.Before(rep.renewAt)
 }
 
 func newReply(body []byte, cacheControl string) *reply {
-	return &reply{body: body, header: http.Header{
-		"Content-Type":   {"application/ocsp-response"},
-		"Content-Length": {strconv.Itoa(len(body))},
-		"Cache-Control":  {cacheControl},
-	}}
+	rep := &reply{body: body, fields: make([]field, 0, 6)}
+	rep.set("Content-Type", "application/ocsp-response")
+	rep.set("Content-Length", strconv.Itoa(len(body)))
+	rep.set("Cache-Control", cacheControl)
+	return rep
 }
 
 // errorReply is an unsigned answer; nothing may keep it.
 func errorReply(status ResponseStatus) *reply {
 	rep := newReply([]byte{0x30, 0x03, 0x0a, 0x01, byte(status)}, "no-store")
 	if status == TryLater {
-		rep.header["Retry-After"] = []string{"1"}
+		rep.set("Retry-After", "1")
 	}
 	return rep
 }
@@ -68,9 +77,9 @@ func keptReply(body []byte, signer *Signer, produced, now time.Time, single *Sin
 	rep := newReply(body, "max-age="+strconv.Itoa(int(age/time.Second))+", public, no-transform, must-revalidate")
 	sum := sha256.Sum256(body)
 	rep.etag = `"` + hex.EncodeToString(sum[:]) + `"`
-	rep.header["Etag"] = []string{rep.etag}
-	rep.header["Last-Modified"] = []string{single.ThisUpdate.UTC().Format(http.TimeFormat)}
-	rep.header["Expires"] = []string{single.NextUpdate.UTC().Format(http.TimeFormat)}
+	rep.set("Etag", rep.etag)
+	rep.set("Last-Modified", single.ThisUpdate.UTC().Format(http.TimeFormat))
+	rep.set("Expires", single.NextUpdate.UTC().Format(http.TimeFormat))
 	rep.keep, rep.signer, rep.id, rep.from, rep.renewAt = true, signer, single.CertID, single.ThisUpdate, produced.Add(half)
 	rep.id.Raw, rep.id.Serial = bytes.Clone(rep.id.Raw), bytes.Clone(rep.id.Serial)
 	rep.id.IssuerNameHash, rep.id.IssuerKeyHash = bytes.Clone(rep.id.IssuerNameHash), bytes.Clone(rep.id.IssuerKeyHash)
@@ -125,10 +134,13 @@ type input struct {
 var inputs = sync.Pool{New: func() any { return &input{der: make([]byte, 0, 512)} }}
 
 func (rep *reply) write(w http.ResponseWriter, req *http.Request, get bool) {
-	maps.Copy(w.Header(), rep.header)
+	header := w.Header()
+	for _, f := range rep.fields {
+		header[f.name] = f.value
+	}
 	if match := req.Header.Get("If-None-Match"); get && match != "" && rep.etag != "" {
 		if strings.Contains(match, rep.etag) || match == "*" {
-			delete(w.Header(), "Content-Length")
+			delete(header, "Content-Length")
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}

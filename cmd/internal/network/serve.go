@@ -183,7 +183,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	limit(plain, plainTime, plainTime)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ignoreClosed(secure.ServeTLS(l.HTTPS, "", "")) })
-	group.Go(func() error { return ignoreClosed(plain.Serve(l.HTTP)) })
+	group.Go(func() error { return ignoreClosed(plain.Serve(calmListener{l.HTTP})) })
 	group.Go(func() error { return n.status.Run(ctx) })
 	group.Go(func() error { return n.keepSelf(ctx) })
 	for _, s := range n.sinks {
