@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"hash"
 	"sync"
-	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -30,7 +29,7 @@ func likenessOf(c *x509.Certificate) (sum likeness, ok bool) {
 		return sum, false
 	}
 	l := liker{sha256.New()}
-	l.number(int(c.NotBefore.Unix()/86400), int(c.NotAfter.Sub(c.NotBefore)/time.Second))
+	l.number(int(c.NotBefore.Unix()/86400), int(c.NotAfter.Unix()-c.NotBefore.Unix()))
 	raw, certificate := cryptobyte.String(c.Raw), cryptobyte.String(nil)
 	var tbs cryptobyte.String
 	ok = raw.ReadASN1(&certificate, asn1.SEQUENCE) && raw.Empty() && certificate.ReadASN1(&tbs, asn1.SEQUENCE) && l.whole(&certificate) && // the algorithm of the signature
@@ -47,7 +46,7 @@ type liker struct{ hash.Hash }
 func (l liker) number(numbers ...int) {
 	var text [8]byte
 	for _, n := range numbers {
-		binary.BigEndian.PutUint64(text[:], uint64(n)) //nolint:gosec // also of a negative one
+		binary.BigEndian.PutUint64(text[:], uint64(n))
 		l.Write(text[:])
 	}
 }

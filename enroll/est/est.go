@@ -141,7 +141,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	// A client whose request is answered before it was read takes that for a broken connection.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyLimit))
+	body, err := problem.Body(r, bodyLimit)
 	if err != nil {
 		return err
 	}

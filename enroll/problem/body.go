@@ -26,7 +26,7 @@ func DecodeJSON(r *http.Request, limit int64, v any) error {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
 		return Errorf(http.StatusUnsupportedMediaType, "media-type", "content encoding is %q, want none", encoding)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
+	body, err := Body(r, limit)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return Errorf(http.StatusRequestEntityTooLarge, "too-large", "the body has more than %d bytes", tooLarge.Limit)
 	}
@@ -37,6 +37,15 @@ func DecodeJSON(r *http.Request, limit int64, v any) error {
 		return &Error{Status: http.StatusBadRequest, Name: "bad-json", Err: err}
 	}
 	return nil
+}
+
+// Body reads the body of a request; the error for one of more than limit bytes is an *http.MaxBytesError. One that
+// announces more is not read at all, so that a client that waits for leave to send it hears why it may not.
+func Body(r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	return io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
 }
 
 // maxProblem is how much of an answer [Read] reads.
