@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -106,6 +107,10 @@ func TestWrongPassphraseAndDamagedKeys(t *testing.T) {
 		}
 		return pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: der})
 	}
+	rounds, err := asn1.Marshal(ca.SealRounds) // of five octets, also with the race detector
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
 		text []byte
 		want string
@@ -113,8 +118,8 @@ func TestWrongPassphraseAndDamagedKeys(t *testing.T) {
 		"no PEM":              {[]byte("key"), "want one PEM block"},
 		"another PEM type":    {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: block.Bytes}), "want one PEM block"},
 		"two blocks":          {append(bytes.Clone(sealed), sealed...), "want one PEM block"},
-		"8,388,607 rounds":    {change([]byte{2, 3, 9, 0x27, 0xc0}, []byte{2, 3, 0x7f, 0xff, 0xff}), "rounds"},
-		"negative rounds":     {change([]byte{2, 3, 9, 0x27, 0xc0}, []byte{2, 3, 0x80, 0, 0}), "rounds"},
+		"8,388,607 rounds":    {change(rounds, []byte{2, 3, 0x7f, 0xff, 0xff}), "rounds"},
+		"negative rounds":     {change(rounds, []byte{2, 3, 0x80, 0, 0}), "rounds"},
 		"another cipher":      {change([]byte{3, 4, 1, 42}, []byte{3, 4, 1, 2}), "want PBES2"},
 		"another PRF":         {change([]byte{0x0d, 2, 9}, []byte{0x0d, 2, 7}), "want PBES2"},
 		"cut short":           {pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes[:40]}), "want PBES2"},

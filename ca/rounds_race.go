@@ -3,4 +3,4 @@
 package ca
 
 // SealRounds is smaller in a program built with the race detector, which is for tests alone: there 600,000 take seconds.
-const SealRounds = 6_000
+const SealRounds = 40_000

@@ -20,34 +20,6 @@ import (
 	"github.com/payca/payca/ca/lint"
 )
 
-// certify signs a template for a key.
-func certify(t testing.TB, template *x509.Certificate, key crypto.Signer) *x509.Certificate {
-	t.Helper()
-	signer := p256(t)
-	issuer := &x509.Certificate{Subject: issuerName("merchant"), SubjectKeyId: []byte{5, 6, 7, 8}}
-	if name := template.Issuer.CommonName; name != "" {
-		issuer.Subject = issuerName(name)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func p256(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // sibling changes what certificates that are alike may differ in.
 func sibling(c *x509.Certificate) *x509.Certificate {
 	c.SerialNumber.SetBytes(append([]byte{0x40}, octets(c.SerialNumber)[1:]...))
@@ -93,13 +65,13 @@ func TestZlintSaysTheSameOfWhatIsAlike(t *testing.T) {
 		"backwards":    bad(func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(-time.Second) }),
 		"CA":           bad(func(c *x509.Certificate) { c.IsCA = true }),
 	} {
-		first := certify(t, template(), p256(t))
+		first := sign(t, template())
 		want, err := z.Run(first)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 8 {
-			next := certify(t, sibling(template()), p256(t))
+			next := sign(t, sibling(template()))
 			if likeness(t, next) != likeness(t, first) {
 				t.Fatalf("%s: not alike", name)
 			}
@@ -210,7 +182,7 @@ func TestOnlyWhatPassedIsRemembered(t *testing.T) {
 	}
 	judge := func(template *x509.Certificate, findings bool, remembered int) {
 		t.Helper()
-		got, err := z.Judge(certify(t, template, p256(t)))
+		got, err := z.Judge(sign(t, template))
 		if err != nil || (got != nil) != findings || z.Remembered() != remembered {
 			t.Errorf("got %v, %v with %d remembered, want findings: %t, with %d", got, err, z.Remembered(), findings, remembered)
 		}
@@ -314,12 +286,12 @@ func TestOurOwnLintsForgetNothing(t *testing.T) {
 	t.Parallel()
 	linter := newLinter(t)
 	for range 2 {
-		if err := linter(certify(t, merchant(), p256(t))); err != nil {
+		if err := linter(sign(t, merchant())); err != nil {
 			t.Fatal(err)
 		}
 		tight := merchant()
 		tight.Subject.CommonName = "shop2"
-		err := linter(certify(t, tight, p256(t)))
+		err := linter(sign(t, tight))
 		if faults := ca.FaultsOf(err); !slices.ContainsFunc(faults, func(f ca.Fault) bool { return f.Rule == "payca_role_subject" }) {
 			t.Errorf("got %v, want payca_role_subject", err)
 		}

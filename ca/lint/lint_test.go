@@ -1,6 +1,7 @@
 package lint_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -156,12 +157,15 @@ func responder() *x509.Certificate {
 	return c
 }
 
+// sign makes a certificate for a key of its own.
 func sign(t testing.TB, template *x509.Certificate) *x509.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return certify(t, template, p256(t))
+}
+
+// certify makes a certificate for a key. A template names its issuer if that is not the merchant CA; "none" has no key identifier.
+func certify(t testing.TB, template *x509.Certificate, key crypto.Signer) *x509.Certificate {
+	t.Helper()
 	issuer := &x509.Certificate{Subject: issuerName("merchant"), SubjectKeyId: []byte{5, 6, 7, 8}}
 	switch template.Issuer.CommonName {
 	case "":
@@ -170,7 +174,7 @@ func sign(t testing.TB, template *x509.Certificate) *x509.Certificate {
 	default:
 		issuer.Subject = issuerName(template.Issuer.CommonName)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), key)
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), p256(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +183,15 @@ func sign(t testing.TB, template *x509.Certificate) *x509.Certificate {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func p256(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func TestCleanCertificates(t *testing.T) {
