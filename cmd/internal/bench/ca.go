@@ -42,10 +42,8 @@ func (r *runner) newSite(ctx context.Context) (s *site, closeSite func() error, 
 	}
 	remove := func() error { return os.RemoveAll(dir) }
 	conf := config.Default("bench.example")
-	for _, address := range []*string{&conf.Listen.HTTPS, &conf.Listen.HTTP} {
-		if *address, err = freeAddress(); err != nil {
-			return nil, nil, errors.Join(err, remove())
-		}
+	if conf.Listen.HTTPS, conf.Listen.HTTP, err = freeAddresses(); err != nil {
+		return nil, nil, errors.Join(err, remove())
 	}
 	_, port, err := net.SplitHostPort(conf.Listen.HTTP)
 	if err != nil {
@@ -62,12 +60,17 @@ func (r *runner) newSite(ctx context.Context) (s *site, closeSite func() error, 
 	return &site{n, dir}, remove, nil
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// freeAddresses finds two that nobody listens on. Both are held until both are known, so that they differ.
+func freeAddresses() (https, http string, err error) {
+	for _, address := range []*string{&https, &http} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", "", err
+		}
+		defer func() { _ = l.Close() }()
+		*address = l.Addr().String()
 	}
-	return l.Addr().String(), l.Close()
+	return https, http, nil
 }
 
 // serve serves the network until stop is called.

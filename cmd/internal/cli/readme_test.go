@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,7 @@ import (
 // went wrong, nothing after the first error.
 func consoleErrors(t *testing.T, markdown string) (commands int, err error) {
 	t.Helper()
-	https, http := freePort(t), freePort(t)
+	https, http := twoPorts(t)
 	c := &console{
 		dir:     t.TempDir(),
 		rewrite: map[string]string{"8443": https, "8080": http},
@@ -32,19 +33,18 @@ func consoleErrors(t *testing.T, markdown string) (commands int, err error) {
 	return commands, errors.Join(err, c.close())
 }
 
-// freePort returns a port on which nothing listens.
-func freePort(t *testing.T) string {
+// twoPorts finds two on which nothing listens. Both are held until both are known, so that they differ.
+func twoPorts(t *testing.T) (https, http string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for _, port := range []*string{&https, &http} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		*port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	return https, http
 }
 
 // TestTheReadmeRuns runs the console blocks of README.md, from an empty home.

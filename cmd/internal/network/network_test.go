@@ -45,19 +45,22 @@ type running struct {
 func configure(t testing.TB) config.Config {
 	t.Helper()
 	conf := config.Default("pay.example")
-	conf.Listen.HTTPS, conf.Listen.HTTP = freeAddress(t), freeAddress(t)
+	conf.Listen.HTTPS, conf.Listen.HTTP = freeAddresses(t)
 	_, port, err := net.SplitHostPort(conf.Listen.HTTP)
 	must(t, err)
 	conf.StatusURL = "http://localhost:" + port
 	return conf
 }
 
-func freeAddress(t testing.TB) string {
+func freeAddresses(t testing.TB) (https, http string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	for _, address := range []*string{&https, &http} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer func() { _ = l.Close() }() // when both are known, so that they differ
+		*address = l.Addr().String()
+	}
+	return https, http
 }
 
 // start creates a network and serves it until the test ends.

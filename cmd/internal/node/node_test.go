@@ -50,7 +50,7 @@ func newSite(t *testing.T) *site {
 	for try := 1; ; try++ { // a port that was free may be taken meanwhile
 		dir := t.TempDir()
 		conf := config.Default("pay.example")
-		conf.Listen.HTTPS, conf.Listen.HTTP = freeAddress(t), freeAddress(t)
+		conf.Listen.HTTPS, conf.Listen.HTTP = freeAddresses(t)
 		_, port, err := net.SplitHostPort(conf.Listen.HTTP)
 		must(t, err)
 		conf.StatusURL = "http://localhost:" + port
@@ -65,12 +65,15 @@ func newSite(t *testing.T) *site {
 	}
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddresses(t *testing.T) (https, http string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for _, address := range []*string{&https, &http} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer l.Close() // when both are known, so that they differ
+		*address = l.Addr().String()
+	}
+	return https, http
 }
 
 func serveSite(t *testing.T, dir string) (*site, error) {
