@@ -14,12 +14,12 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/policy"
+	"golang.org/x/sync/errgroup"
 )
 
 // Epoch is when the certificates begin.
@@ -47,7 +47,7 @@ func Load(ctx context.Context, store ca.Store, n, callers int) error {
 func Revoke(ctx context.Context, store ca.Store, n, callers int) error {
 	reasons := []ca.Reason{ca.Unspecified, ca.KeyCompromise, ca.Superseded, ca.CessationOfOperation}
 	return each(ctx, n, callers, func(i int) error {
-		serial := serialOf(i, n)
+		serial := serialOf(seedOf(i, n))
 		rec, err := store.BySerial(ctx, serial)
 		if err == nil {
 			err = store.Revoke(ctx, ca.Revocation{
@@ -62,35 +62,16 @@ func Revoke(ctx context.Context, store ca.Store, n, callers int) error {
 }
 
 // each does something for every number below n, so many at a time, until an error.
-func each(ctx context.Context, n, callers int, do func(i int) error) (err error) {
-	numbers, failed := make(chan int), make(chan error, callers)
-	var group sync.WaitGroup
-	for range callers {
-		group.Go(func() {
-			for i := range numbers {
-				if err := do(i); err != nil {
-					failed <- err
-					return
-				}
-			}
-		})
+func each(ctx context.Context, n, callers int, do func(i int) error) error {
+	group, doing := errgroup.WithContext(ctx)
+	group.SetLimit(callers)
+	for i := 0; i < n && doing.Err() == nil; i++ {
+		group.Go(func() error { return do(i) })
 	}
-	for i := range n {
-		select {
-		case numbers <- i:
-			continue
-		case err = <-failed:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		break
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	close(numbers)
-	group.Wait()
-	if err == nil && len(failed) > 0 {
-		err = <-failed
-	}
-	return err
+	return ctx.Err()
 }
 
 // template is a certificate in which some octets are replaced.
@@ -134,7 +115,8 @@ func newTemplate() (*template, error) {
 
 // issue puts certificate i of n into the store.
 func (t *template) issue(ctx context.Context, store ca.Store, i, n int) error {
-	seed, serial := seedOf(i, n), serialOf(i, n)
+	seed := seedOf(i, n)
+	serial := serialOf(seed)
 	roles := []policy.Role{policy.Consumer, policy.Consumer, policy.Merchant, policy.Gateway}
 	party := i % max(n/10, 1)
 	role := roles[party%len(roles)]
@@ -161,8 +143,7 @@ func seedOf(i, n int) [sha256.Size]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(n)), uint64(i)))
 }
 
-func serialOf(i, n int) (serial ca.Serial) {
-	seed := seedOf(i, n)
+func serialOf(seed [sha256.Size]byte) (serial ca.Serial) {
 	copy(serial[:], seed[:])
 	serial[0] = serial[0]&0x3f | 0x40 // positive, and of full length
 	return serial

@@ -49,15 +49,14 @@ func New(cfg Config) (ca.Linter, error) {
 	if err := policy.CheckNetworkName(cfg.Network); err != nil || cfg.StatusURL == "" || len(cfg.Issuers) == 0 || len(cfg.Profiles) == 0 {
 		return nil, errors.Join(errors.New("lint: want Network, StatusURL, Issuers and Profiles"), err)
 	}
-	chosen, err := choose(lint.GlobalRegistry().CertificateLints())
-	if err != nil {
-		return nil, err
-	}
 	if cfg.Memory == 0 {
 		cfg.Memory = defaultMemory
 	}
+	z, err := newZlint(cfg.Memory)
+	if err != nil {
+		return nil, err
+	}
 	own, granted := ownLints(), grantsOf(cfg.Profiles)
-	z := zlint{chosen, lint.NewEmptyConfig(), memory{most: cfg.Memory, passed: map[likeness]struct{}{}}}
 	return func(c *x509.Certificate) error {
 		fs, err := z.judge(c)
 		if err != nil {
@@ -81,6 +80,12 @@ type zlint struct {
 	chosen        []prepared
 	configuration lint.Configuration
 	memory        memory
+}
+
+// newZlint makes the lints with a memory of so many passes.
+func newZlint(most int) (*zlint, error) {
+	chosen, err := choose(lint.GlobalRegistry().CertificateLints())
+	return &zlint{chosen, lint.NewEmptyConfig(), memory{most: most, passed: map[likeness]struct{}{}}}, err
 }
 
 // judge asks zlint, unless it had nothing against one that c is like.

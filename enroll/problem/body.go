@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -37,6 +38,21 @@ func DecodeJSON(r *http.Request, limit int64, v any) error {
 		return &Error{Status: http.StatusBadRequest, Name: "bad-json", Err: err}
 	}
 	return nil
+}
+
+// WriteJSON answers with JSON and a newline, which nobody may keep.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	raw = append(raw, '\n')
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+	w.WriteHeader(status)
+	_, err = w.Write(raw)
+	return err
 }
 
 // Body reads the body of a request; the error for one of more than limit bytes is an *http.MaxBytesError. One that

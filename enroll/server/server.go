@@ -5,12 +5,10 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -172,7 +170,7 @@ func (s *server) answer(w http.ResponseWriter, issued *Issued, err error) error 
 	if pending, ok := errors.AsType[*PendingError](err); ok {
 		w.Header().Set("Location", "/v1/enroll/"+pending.ID)
 		w.Header().Set("Retry-After", "5")
-		return s.json(w, http.StatusAccepted, enroll.Reply{Network: s.cfg.Network, Party: pending.Party, Pending: &pending.Pending})
+		return problem.WriteJSON(w, http.StatusAccepted, enroll.Reply{Network: s.cfg.Network, Party: pending.Party, Pending: &pending.Pending})
 	}
 	if err != nil {
 		return err
@@ -235,28 +233,14 @@ func (s *server) reply(w http.ResponseWriter, is *Issued) error {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
 	leaf := is.Chain[0]
-	return s.json(w, http.StatusOK, enroll.Reply{
+	return problem.WriteJSON(w, http.StatusOK, enroll.Reply{
 		Network: s.cfg.Network, Role: is.Identity.Role, Party: is.Identity.Party, Serial: fmt.Sprintf("%x", leaf.SerialNumber),
 		NotAfter: leaf.NotAfter, Certificate: string(chain), Roots: string(s.roots),
 	})
 }
 
-func (s *server) json(w http.ResponseWriter, status int, body any) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	raw = append(raw, '\n')
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
-	w.WriteHeader(status)
-	_, err = w.Write(raw)
-	return err
-}
-
 func (s *server) showRoots(w http.ResponseWriter, _ *http.Request) error {
-	return s.json(w, http.StatusOK, enroll.RootsReply{Network: s.cfg.Network, Roots: string(s.roots)})
+	return problem.WriteJSON(w, http.StatusOK, enroll.RootsReply{Network: s.cfg.Network, Roots: string(s.roots)})
 }
 
 func (s *server) rootsFile(w http.ResponseWriter, _ *http.Request) error {

@@ -36,5 +36,5 @@ func (d *door) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err := d.cfg.Revoke(r.Context(), peer, serial.Text(16), reason, r.RemoteAddr); err != nil {
 		return err
 	}
-	return send(w, http.StatusOK, api.RevokeResponse{Status: "ok"})
+	return problem.WriteJSON(w, http.StatusOK, api.RevokeResponse{Status: "ok"})
 }

@@ -222,7 +222,7 @@ func (d *door) answer(w http.ResponseWriter, issued *server.Issued, err error) e
 		return err
 	}
 	chain := wrapped(issued.Chain)
-	return send(w, http.StatusCreated, api.SignResponse{ServerPEM: chain[0], CaPEM: chain[1], CertChainPEM: chain})
+	return problem.WriteJSON(w, http.StatusCreated, api.SignResponse{ServerPEM: chain[0], CaPEM: chain[1], CertChainPEM: chain})
 }
 
 func wrapped(certs []*x509.Certificate) []api.Certificate {
@@ -233,31 +233,19 @@ func wrapped(certs []*x509.Certificate) []api.Certificate {
 	return list
 }
 
-func send(w http.ResponseWriter, status int, body any) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, err = w.Write(append(raw, '\n'))
-	return err
-}
-
 // root: GET /1.0/root/{sha}, the root with that SHA-256.
 func (d *door) root(w http.ResponseWriter, r *http.Request) error {
 	want := strings.ToLower(strings.ReplaceAll(r.PathValue("sha"), "-", ""))
 	for _, root := range d.cfg.Roots {
 		if sum := sha256.Sum256(root.Raw); hex.EncodeToString(sum[:]) == want {
-			return send(w, http.StatusOK, api.RootResponse{RootPEM: api.NewCertificate(root)})
+			return problem.WriteJSON(w, http.StatusOK, api.RootResponse{RootPEM: api.NewCertificate(root)})
 		}
 	}
 	return problem.Errorf(http.StatusNotFound, "not-found", "no root of this network has the SHA-256 %.100q", want)
 }
 
 func (d *door) roots(w http.ResponseWriter, _ *http.Request) error {
-	return send(w, http.StatusCreated, api.RootsResponse{Certificates: wrapped(d.cfg.Roots)})
+	return problem.WriteJSON(w, http.StatusCreated, api.RootsResponse{Certificates: wrapped(d.cfg.Roots)})
 }
 
 func (d *door) rootsFile(w http.ResponseWriter, _ *http.Request) error {
@@ -272,15 +260,15 @@ func (d *door) rootsFile(w http.ResponseWriter, _ *http.Request) error {
 
 // provisioners tells of the one that there is: the key that signs tokens.
 func (d *door) provisioners(w http.ResponseWriter, _ *http.Request) error {
-	return send(w, http.StatusOK, api.ProvisionersResponse{Provisioners: provisioner.List{
+	return problem.WriteJSON(w, http.StatusOK, api.ProvisionersResponse{Provisioners: provisioner.List{
 		&provisioner.JWK{Type: "JWK", Name: "payca", Key: d.jwk},
 	}})
 }
 
 func (d *door) health(w http.ResponseWriter, _ *http.Request) error {
-	return send(w, http.StatusOK, api.HealthResponse{Status: "ok"})
+	return problem.WriteJSON(w, http.StatusOK, api.HealthResponse{Status: "ok"})
 }
 
 func (d *door) version(w http.ResponseWriter, _ *http.Request) error {
-	return send(w, http.StatusOK, api.VersionResponse{Version: d.cfg.Version})
+	return problem.WriteJSON(w, http.StatusOK, api.VersionResponse{Version: d.cfg.Version})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -114,18 +113,4 @@ func pageLimit(r *http.Request) (int, error) {
 
 func badParameter(name, got, want string) error {
 	return &problem.Error{Status: http.StatusBadRequest, Name: "bad-parameter", Detail: name + " is " + strconv.Quote(got) + ", want " + want}
-}
-
-func reply(w http.ResponseWriter, code int, body any) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	raw = append(raw, '\n')
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
-	w.WriteHeader(code)
-	_, err = w.Write(raw)
-	return err
 }

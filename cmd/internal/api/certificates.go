@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -59,7 +60,7 @@ func (a *api) showCertificate(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := certificateOf(record, a.cfg.Now())
 	c.PEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: record.DER}))
-	return reply(w, http.StatusOK, c)
+	return problem.WriteJSON(w, http.StatusOK, c)
 }
 
 func hexSum(data []byte) string {

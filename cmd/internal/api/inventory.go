@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -52,7 +53,7 @@ func (a *api) listCertificates(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Items = append(page.Items, certificateOf(record, a.cfg.Now()))
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // filterOf reads the parameters of a list, but the cursor and the limit.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
 )
 
 // A KeyRequest blocks a key, or takes that back.
@@ -36,7 +37,7 @@ func (a *api) listKeys(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Items = append(page.Items, b)
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // blockKey: POST /v1/keys, a [KeyRequest]. When it answers, nobody is issued a certificate for the key any more.
@@ -49,7 +50,7 @@ func (a *api) blockKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusCreated, blocked)
+	return problem.WriteJSON(w, http.StatusCreated, blocked)
 }
 
 // unblockKey: POST /v1/keys/unblock, a [KeyRequest]. It answers with the request.
@@ -61,7 +62,7 @@ func (a *api) unblockKey(w http.ResponseWriter, r *http.Request) error {
 	if err := a.cfg.Authority.UnblockKey(r.Context(), block); err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, KeyRequest{Key: block.Key, Reason: block.Reason})
+	return problem.WriteJSON(w, http.StatusOK, KeyRequest{Key: block.Key, Reason: block.Reason})
 }
 
 func (a *api) keyBlock(r *http.Request) (ca.KeyBlock, error) {
@@ -98,7 +99,7 @@ func (a *api) recheck(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusAccepted, health)
+	return problem.WriteJSON(w, http.StatusAccepted, health)
 }
 
 // listFindings: GET /v1/findings?after=&limit=, what the re-checks have against certificates.
@@ -124,5 +125,5 @@ func (a *api) listFindings(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Items = append(page.Items, f)
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/payca/payca/ca/status"
 	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
+	"github.com/payca/payca/enroll/problem"
 )
 
 // maxHashes bounds how many stored hashes one request may ask for.
@@ -27,7 +28,7 @@ func (a *api) logHead(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, Head{Note: string(head), Key: a.cfg.LogKey})
+	return problem.WriteJSON(w, http.StatusOK, Head{Note: string(head), Key: a.cfg.LogKey})
 }
 
 // logLeaves: GET /v1/audit/leaves?from=&limit=, the leaves as base64 strings.
@@ -50,7 +51,7 @@ func (a *api) logLeaves(w http.ResponseWriter, r *http.Request) error {
 	if len(leaves) == limit {
 		page.Next = strconv.FormatUint(from+uint64(limit), 10)
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // logHashes: GET /v1/audit/hashes?index=1,2,3
@@ -67,7 +68,7 @@ func (a *api) logHashes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, Page[[]byte]{Items: bytesOf(hashes)})
+	return problem.WriteJSON(w, http.StatusOK, Page[[]byte]{Items: bytesOf(hashes)})
 }
 
 // logProof: GET /v1/audit/proof/{index}
@@ -80,7 +81,7 @@ func (a *api) logProof(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, proof)
+	return problem.WriteJSON(w, http.StatusOK, proof)
 }
 
 // logConsistency: GET /v1/audit/consistency?old=
@@ -94,7 +95,7 @@ func (a *api) logConsistency(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, proof)
+	return problem.WriteJSON(w, http.StatusOK, proof)
 }
 
 func bytesOf[H ~[32]byte](hashes []H) [][]byte {
@@ -149,5 +150,5 @@ func (a *api) health(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return reply(w, http.StatusOK, health)
+	return problem.WriteJSON(w, http.StatusOK, health)
 }

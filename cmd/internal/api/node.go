@@ -66,7 +66,7 @@ func (a *api) showNode(w http.ResponseWriter, r *http.Request) error {
 	for _, is := range a.cfg.Status.Issuers() {
 		answer.Issuers = append(answer.Issuers, NodeIssuer{Name: is.Name, Certificate: is.Certificate.Raw})
 	}
-	return reply(w, http.StatusOK, answer)
+	return problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // nodeIssued: GET /v1/node/issued?from=POSITION&wait=SECONDS, a signed feed.Page.
@@ -126,5 +126,5 @@ func (a *api) nodeDelegate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("OCSP delegate of %s: %w", id.Party, err)
 	}
-	return reply(w, http.StatusCreated, DelegateReply{Certificate: issued.Leaf.Raw})
+	return problem.WriteJSON(w, http.StatusCreated, DelegateReply{Certificate: issued.Leaf.Raw})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -28,7 +29,7 @@ func (a *api) listParties(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Items = append(page.Items, party)
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // addParty: POST /v1/parties, a policy.Party; state and created are the CA's to set.
@@ -50,7 +51,7 @@ func (a *api) addParty(w http.ResponseWriter, r *http.Request) error {
 	if err := a.cfg.Store.AddParty(r.Context(), party, event); err != nil {
 		return err
 	}
-	return reply(w, http.StatusCreated, party)
+	return problem.WriteJSON(w, http.StatusCreated, party)
 }
 
 // checkBank wants the bank of a consumer to be registered; "" is none.
@@ -74,5 +75,5 @@ func (a *api) showParty(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, party)
+	return problem.WriteJSON(w, http.StatusOK, party)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -61,7 +62,7 @@ func NamedKey(name, algorithm, purpose, where, protection string, public []byte)
 func (a *api) cryptoInventory(w http.ResponseWriter, _ *http.Request) error {
 	out := CryptoInventory{Network: a.cfg.Network, Time: a.cfg.Now().UTC()}
 	out.Keys, out.Suites = a.cfg.Keys(), a.cfg.Suites()
-	return reply(w, http.StatusOK, out)
+	return problem.WriteJSON(w, http.StatusOK, out)
 }
 
 // Suites counts what connections negotiated. The zero value is ready, and safe for concurrent use.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -22,7 +23,7 @@ func (a *api) listProfiles(w http.ResponseWriter, _ *http.Request) error {
 	for _, p := range a.cfg.Authority.Profiles() {
 		page.Items = append(page.Items, Profile{ProfileConfig: p.Config(), Use: p.Use()})
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // An ExplainRequest asks what the CA would answer to a request for a certificate.
@@ -83,7 +84,7 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) error {
 	if ex.Approval != nil {
 		answer.Approval = &Approval{K: ex.Approval.K, Of: ex.Approval.Of, By: ex.Approval.By}
 	}
-	return reply(w, http.StatusOK, answer)
+	return problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // Profiles lists the profiles in force.

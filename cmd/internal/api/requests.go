@@ -54,7 +54,7 @@ func (a *api) listRequests(w http.ResponseWriter, r *http.Request) error {
 			page.Items = append(page.Items, view)
 		}
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // maySee says whether a request is the caller's to see: an operator's, an auditor's, or the bank's of the consumer concerned.
@@ -82,7 +82,7 @@ func (a *api) showRequest(w http.ResponseWriter, r *http.Request) error {
 	if err := a.maySee(r, view.ApprovalRequest); err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, view)
+	return problem.WriteJSON(w, http.StatusOK, view)
 }
 
 // A Proposal asks that something else be in force.
@@ -127,7 +127,7 @@ func (a *api) waiting(w http.ResponseWriter, r *http.Request, err error) error {
 		return err
 	}
 	w.Header().Set("Location", "/v1/requests/"+view.ID)
-	return reply(w, http.StatusAccepted, Waiting{Pending: &view})
+	return problem.WriteJSON(w, http.StatusAccepted, Waiting{Pending: &view})
 }
 
 // A Ballot delivers what an approver signed.
@@ -162,7 +162,7 @@ func (a *api) vote(w http.ResponseWriter, r *http.Request) error {
 	if answer.Request, err = a.cfg.Authority.ViewRequest(r.Context(), request.ID); err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer)
+	return problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // execute does what an approved request asks. Certificates are made when they are fetched, and a policy or issuers when

@@ -74,7 +74,7 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer)
+	return problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // A plan is what a revocation would do.
@@ -191,7 +191,7 @@ func (a *api) release(w http.ResponseWriter, r *http.Request) error {
 	if err = errors.Join(err, a.publish(r, answer.CRLs)); err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer)
+	return problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // publish has the CRLs of the issuers made, also when a later step failed: what changed is to be seen.
@@ -285,5 +285,5 @@ type ListsReply struct {
 
 // listCRLs: GET /v1/crls
 func (a *api) listCRLs(w http.ResponseWriter, _ *http.Request) error {
-	return reply(w, http.StatusOK, ListsReply{StatusURL: a.cfg.Authority.StatusURL(), Lists: a.cfg.Status.Lists()})
+	return problem.WriteJSON(w, http.StatusOK, ListsReply{StatusURL: a.cfg.Authority.StatusURL(), Lists: a.cfg.Status.Lists()})
 }

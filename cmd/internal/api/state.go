@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/payca/payca/ca"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -49,7 +50,7 @@ func (a *api) setState(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, answer)
+	return problem.WriteJSON(w, http.StatusOK, answer)
 }
 
 // changeState sets the state and publishes what follows from it.

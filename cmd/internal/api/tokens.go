@@ -12,6 +12,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/enroll"
+	"github.com/payca/payca/enroll/problem"
 	"github.com/payca/payca/policy"
 )
 
@@ -94,7 +95,7 @@ func (a *api) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err := a.cfg.Store.AddToken(r.Context(), stored, event); err != nil {
 		return err
 	}
-	return reply(w, http.StatusCreated, TokenReply{
+	return problem.WriteJSON(w, http.StatusCreated, TokenReply{
 		ID: token.ID, Token: text, Party: party.ID, Profile: req.Profile, Request: stored.Request, Key: stored.Key, NotAfter: stored.NotAfter,
 	})
 }
@@ -158,7 +159,7 @@ func (a *api) listTokens(w http.ResponseWriter, r *http.Request) error {
 			page.Items = append(page.Items, view)
 		}
 	}
-	return reply(w, http.StatusOK, page)
+	return problem.WriteJSON(w, http.StatusOK, page)
 }
 
 // cancelToken: POST /v1/tokens/{id}/cancel, a TokenView. One that was cancelled before stays as it is.
@@ -178,5 +179,5 @@ func (a *api) cancelToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	token.Cancelled = &c
-	return reply(w, http.StatusOK, viewToken(token, a.cfg.Now()))
+	return problem.WriteJSON(w, http.StatusOK, viewToken(token, a.cfg.Now()))
 }

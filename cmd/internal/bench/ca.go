@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -41,15 +40,10 @@ func (r *runner) newSite(ctx context.Context) (s *site, closeSite func() error, 
 		return nil, nil, err
 	}
 	remove := func() error { return os.RemoveAll(dir) }
-	conf := config.Default("bench.example")
-	if conf.Listen.HTTPS, conf.Listen.HTTP, err = freeAddresses(); err != nil {
-		return nil, nil, errors.Join(err, remove())
-	}
-	_, port, err := net.SplitHostPort(conf.Listen.HTTP)
+	conf, err := config.Loopback("bench.example")
 	if err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
-	conf.StatusURL = "http://localhost:" + port
 	if _, err := network.Create(ctx, network.CreateConfig{Dir: dir, Config: conf}); err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
@@ -58,19 +52,6 @@ func (r *runner) newSite(ctx context.Context) (s *site, closeSite func() error, 
 		return nil, nil, errors.Join(err, remove())
 	}
 	return &site{n, dir}, remove, nil
-}
-
-// freeAddresses finds two that nobody listens on. Both are held until both are known, so that they differ.
-func freeAddresses() (https, http string, err error) {
-	for _, address := range []*string{&https, &http} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", "", err
-		}
-		defer func() { _ = l.Close() }()
-		*address = l.Addr().String()
-	}
-	return https, http, nil
 }
 
 // serve serves the network until stop is called.

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,18 +35,18 @@ func enrollment(ctx context.Context, r *runner) (err error) {
 	if _, err := operator.AddParty(ctx, party(shop)); err != nil {
 		return err
 	}
-	token := func() (string, error) {
-		made, err := operator.CreateToken(ctx, api.TokenRequest{Party: shop})
+	tokenFor := func(party string) (string, error) {
+		made, err := operator.CreateToken(ctx, api.TokenRequest{Party: party})
 		return made.Token, err
 	}
+	token := func() (string, error) { return tokenFor(shop) }
 	var strangers atomic.Int64
 	stranger := func() (string, error) { // of a party that never had a certificate
 		id := fmt.Sprintf("shop-%d", strangers.Add(1))
 		if _, err := operator.AddParty(ctx, party(id)); err != nil {
 			return "", err
 		}
-		made, err := operator.CreateToken(ctx, api.TokenRequest{Party: id})
-		return made.Token, err
+		return tokenFor(id)
 	}
 	err = r.endToEnd("enrollment", token, func(token, dir string) error {
 		_, err := enroll.Enroll(ctx, enroll.EnrollConfig{Token: token, Dir: dir})
@@ -165,12 +163,7 @@ type door struct {
 
 // newDoor makes n requests, each with a token and a key of its own.
 func newDoor(ctx context.Context, url string, roots *x509.CertPool, n int, body func() (any, error)) (*door, error) {
-	u, err := neturl.Parse(url)
-	if err != nil {
-		return nil, err
-	}
-	// HTTP/1.1: each caller has a connection of its own.
-	w, err := newWires(url, callers, &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS13})
+	w, err := newWires(url, callers, roots) // HTTP/1.1: each caller has a connection of its own
 	if err != nil {
 		return nil, err
 	}

@@ -216,30 +216,20 @@ func (r *runner) revoking(ctx context.Context) (err error) {
 	var works []func(n int) error
 	n := r.n(20)
 	for _, most := range []int{0, r.Certificates} {
-		work, closeSite, err := r.revoker(ctx, most, n*r.Pairs)
-		if err != nil {
-			return err
+		work, closeSite, made := r.revoker(ctx, most, n*r.Pairs)
+		if made != nil {
+			return made
 		}
-		defer func() { _ = closeSite() }()
+		defer func() { err = errors.Join(err, closeSite()) }()
 		works = append(works, work)
 	}
-	var ratios []float64
-	var took [2][]float64
-	for range r.Pairs {
-		var pair [2]float64
-		for i, work := range works {
-			c, err := measure(n, work)
-			if err != nil {
-				return err
-			}
-			pair[i] = millis(c.wall)
-			took[i] = append(took[i], pair[i])
-		}
-		ratios = append(ratios, pair[1]/pair[0])
+	costs, _, err := r.compare(n, works...)
+	if err != nil {
+		return err
 	}
-	r.add("revoking where nothing is revoked", median(took[0]), "ms", 0)
-	r.add("revoking where --certificates are revoked", median(took[1]), "ms", 0)
-	r.add("revoking where so many are revoked, over where none is", median(ratios), "x", 1.25)
+	r.add("revoking where nothing is revoked", millis(costs[0].wall), "ms", 0)
+	r.add("revoking where --certificates are revoked", millis(costs[1].wall), "ms", 0)
+	r.add("revoking where so many are revoked, over where none is", float64(costs[1].wall)/float64(costs[0].wall), "x", 1.25)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -27,13 +28,17 @@ type wires struct {
 	idle    chan *wire
 }
 
-// newWires makes a pool of so many connections, which are opened when they are needed.
-func newWires(server string, most int, config *tls.Config) (*wires, error) {
+// newWires makes a pool for so many callers at most; its connections are opened when they are needed. roots are nil for HTTP.
+func newWires(server string, callers int, roots *x509.CertPool) (*wires, error) {
 	u, err := url.Parse(server)
 	if err != nil {
 		return nil, err
 	}
-	return &wires{address: u.Host, tls: config, idle: make(chan *wire, most)}, nil
+	p := &wires{address: u.Host, idle: make(chan *wire, callers)}
+	if roots != nil {
+		p.tls = &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS13}
+	}
+	return p, nil
 }
 
 // exchange sends a request that [request] made and wants the status.
@@ -49,12 +54,8 @@ func (p *wires) exchange(ctx context.Context, request []byte, want int) (err err
 	if err := w.exchange(request, want); err != nil {
 		return errors.Join(err, w.conn.Close())
 	}
-	select {
-	case p.idle <- w:
-		return nil
-	default:
-		return w.conn.Close()
-	}
+	p.idle <- w
+	return nil
 }
 
 func (p *wires) dial(ctx context.Context) (*wire, error) {

@@ -3,19 +3,23 @@ package cli_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/payca/payca/cmd/internal/config"
 )
 
 // consoleErrors runs the console blocks of a document in order and returns what
 // went wrong, nothing after the first error.
 func consoleErrors(t *testing.T, markdown string) (commands int, err error) {
 	t.Helper()
-	https, http := twoPorts(t)
+	ports, err := config.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	https, http := ports[0], ports[1]
 	c := &console{
 		dir:     t.TempDir(),
 		rewrite: map[string]string{"8443": https, "8080": http},
@@ -31,20 +35,6 @@ func consoleErrors(t *testing.T, markdown string) (commands int, err error) {
 		}
 	}
 	return commands, errors.Join(err, c.close())
-}
-
-// twoPorts finds two on which nothing listens. Both are held until both are known, so that they differ.
-func twoPorts(t *testing.T) (https, http string) {
-	t.Helper()
-	for _, port := range []*string{&https, &http} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		*port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	}
-	return https, http
 }
 
 // TestTheReadmeRuns runs the console blocks of README.md, from an empty home.

@@ -87,13 +87,12 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 
 // freePorts finds three ports that nobody listens on.
 func freePorts(env *testscript.Env) error {
-	for _, name := range []string{"HTTPS", "HTTP", "NODE"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = l.Close() }()
-		env.Setenv(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	ports, err := config.FreePorts(3)
+	if err != nil {
+		return err
+	}
+	for i, name := range []string{"HTTPS", "HTTP", "NODE"} {
+		env.Setenv(name, ports[i])
 	}
 	return nil
 }

@@ -2,7 +2,7 @@
 //
 // # What to call
 //
-// [Load] reads the configuration of a CA, [Default] makes one, [Config.Marshal] writes one
+// [Load] reads the configuration of a CA, [Default] and [Loopback] make one, [Config.Marshal] writes one
 // with a comment above every key. [LoadNetwork] reads a network with its parties.
 //
 // # What is guaranteed

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/payca/payca/cmd/internal/api"
@@ -107,14 +105,10 @@ func (d *demo) step(name string, data map[string]any, format string, args ...any
 
 // create makes the network on two free ports, which the certificates then carry for life.
 func (d *demo) create(ctx context.Context) error {
-	ports, err := freePorts(2)
+	conf, err := config.Loopback(d.cfg.Network.Name)
 	if err != nil {
 		return err
 	}
-	conf := config.Default(d.cfg.Network.Name)
-	conf.Listen.HTTPS = net.JoinHostPort("127.0.0.1", ports[0])
-	conf.Listen.HTTP = net.JoinHostPort("127.0.0.1", ports[1])
-	conf.StatusURL = "http://localhost:" + ports[1]
 	begun := time.Now()
 	created, err := network.Create(ctx, network.CreateConfig{Dir: d.dir, Config: conf})
 	if err != nil {
@@ -123,20 +117,6 @@ func (d *demo) create(ctx context.Context) error {
 	d.step("create", map[string]any{"network": conf.Network, "root": enroll.Fingerprint(created.Root), "issuers": created.Issuers},
 		"network %s: a root and %d issuing CAs in %s", conf.Network, len(created.Issuers), time.Since(begun).Round(time.Millisecond))
 	return nil
-}
-
-// freePorts asks the system for ports that nobody listens on.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }() // held until all are known, so that they differ
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports, nil
 }
 
 func (d *demo) serve(ctx context.Context) error {

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -44,23 +43,9 @@ type running struct {
 // configure makes a configuration on free ports.
 func configure(t testing.TB) config.Config {
 	t.Helper()
-	conf := config.Default("pay.example")
-	conf.Listen.HTTPS, conf.Listen.HTTP = freeAddresses(t)
-	_, port, err := net.SplitHostPort(conf.Listen.HTTP)
+	conf, err := config.Loopback("pay.example")
 	must(t, err)
-	conf.StatusURL = "http://localhost:" + port
 	return conf
-}
-
-func freeAddresses(t testing.TB) (https, http string) {
-	t.Helper()
-	for _, address := range []*string{&https, &http} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer func() { _ = l.Close() }() // when both are known, so that they differ
-		*address = l.Addr().String()
-	}
-	return https, http
 }
 
 // start creates a network and serves it until the test ends.

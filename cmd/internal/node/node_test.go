@@ -49,11 +49,8 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	for try := 1; ; try++ { // a port that was free may be taken meanwhile
 		dir := t.TempDir()
-		conf := config.Default("pay.example")
-		conf.Listen.HTTPS, conf.Listen.HTTP = freeAddresses(t)
-		_, port, err := net.SplitHostPort(conf.Listen.HTTP)
+		conf, err := config.Loopback("pay.example")
 		must(t, err)
-		conf.StatusURL = "http://localhost:" + port
 		_, err = network.Create(t.Context(), network.CreateConfig{Dir: dir, Config: conf})
 		must(t, err)
 		s, err := serveSite(t, dir)
@@ -63,17 +60,6 @@ func newSite(t *testing.T) *site {
 		must(t, err)
 		return s
 	}
-}
-
-func freeAddresses(t *testing.T) (https, http string) {
-	t.Helper()
-	for _, address := range []*string{&https, &http} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer l.Close() // when both are known, so that they differ
-		*address = l.Addr().String()
-	}
-	return https, http
 }
 
 func serveSite(t *testing.T, dir string) (*site, error) {
