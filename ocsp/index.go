@@ -51,46 +51,53 @@ func NewIndex(cfg IndexConfig) (*Index, error) {
 	return &Index{next: cfg.Source, limit: cfg.Limit / indexShards, issuers: slices.Clone(cfg.Issuers), seed: maphash.MakeSeed()}, nil
 }
 
-// place finds the shard, key and hash of a serial; nil if it is remembered nowhere.
-func (x *Index) place(issuer string, serial []byte) (shard *indexShard, k indexEntry, hash uint64) {
+// place finds the shard and hash of a serial, and makes its key; nil if it is remembered nowhere.
+func (x *Index) place(issuer string, serial []byte, k *indexEntry) (shard *indexShard, hash uint64) {
 	number := slices.Index(x.issuers, issuer) // they are few
-	if number < 0 || len(serial) > maxSerial {
-		return nil, k, 0
+	if number < 0 || len(serial) == 0 || len(serial) > maxSerial {
+		return nil, 0
 	}
+	k.setKey(uint8(number), serial)
 	hash = maphash.Bytes(x.seed, serial)
-	return &x.shards[hash%indexShards], newIndexKey(uint8(number), serial), hash / indexShards
+	return &x.shards[hash%indexShards], hash / indexShards
 }
 
 // Status implements [Source].
-func (x *Index) Status(ctx context.Context, issuer string, serial []byte) (Status, error) {
-	shard, k, hash := x.place(issuer, serial)
+func (x *Index) Status(ctx context.Context, issuer string, serial []byte) (st Status, err error) {
+	var k indexEntry
+	shard, hash := x.place(issuer, serial, &k)
 	if shard == nil {
 		return x.next.Status(ctx, issuer, serial)
 	}
 	generation := shard.generation.Load() // before it is looked for: what is dropped from here on is not put back
-	entry, known, sure := shard.table.look(&k, hash)
+	what, times, known, sure := shard.table.look(&k, hash)
 	if !sure { // somebody writes
 		shard.mu.Lock()
-		entry, known, _ = shard.table.look(&k, hash)
+		what, times, known, _ = shard.table.look(&k, hash)
 		shard.mu.Unlock()
 	}
 	if known {
-		return entry.status(), nil
+		// Set where it is returned: a copy of what was just written waits until the memory has answered.
+		st.State, st.Reason = State(what>>whatShift&15), int(what>>(whatShift+4))
+		if times != 0 {
+			st.RevokedAt, st.Since = unpackTime(times>>32), unpackTime(times&(1<<32-1))
+		}
+		return st, nil
 	}
-	st, err := x.next.Status(ctx, issuer, serial)
+	st, err = x.next.Status(ctx, issuer, serial)
 	if err == nil {
-		x.put(shard, k, hash, st, generation)
+		x.put(shard, &k, hash, st, generation)
 	}
 	return st, err
 }
 
 // put remembers a status unless something was dropped since it was read.
-func (x *Index) put(shard *indexShard, k indexEntry, hash uint64, st Status, generation uint64) {
+func (x *Index) put(shard *indexShard, k *indexEntry, hash uint64, st Status, generation uint64) {
 	entry, ok := newIndexEntry(st)
 	if !ok {
 		return
 	}
-	entry.setKey(&k)
+	entry[0], entry[1], entry[2] = entry[0]|k[0], k[1], k[2]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if shard.generation.Load() == generation && shard.table.used < max(1, x.limit) {
@@ -123,24 +130,19 @@ func newIndexEntry(st Status) (e indexEntry, ok bool) {
 	return e, true
 }
 
-func (e *indexEntry) status() Status {
-	at := func(n uint64) time.Time {
-		if n == 0 {
-			return time.Time{}
-		}
-		return time.Unix(int64(n), 0).UTC()
+// unpackTime reads seconds, 0 for none.
+func unpackTime(seconds uint64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
 	}
-	what := e.what()
-	if e[3] == 0 { // as nearly all
-		return Status{State: State(what & 15), Reason: int(what >> 4)}
-	}
-	return Status{State: State(what & 15), Reason: int(what >> 4), RevokedAt: at(e[3] >> 32), Since: at(e[3] & (1<<32 - 1))}
+	return time.Unix(int64(seconds), 0).UTC()
 }
 
 // Drop forgets a serial. The caller has made the new status visible in the Source that the index was made from: once
 // Drop has returned, nothing that was read before is told.
 func (x *Index) Drop(issuer string, serial []byte) {
-	shard, k, hash := x.place(issuer, bytes.TrimLeft(serial, "\x00"))
+	var k indexEntry
+	shard, hash := x.place(issuer, bytes.TrimLeft(serial, "\x00"), &k)
 	if shard == nil {
 		return
 	}
@@ -166,8 +168,9 @@ func (x *Index) Fill(pages iter.Seq2[[]IndexEntry, error]) error {
 			return err
 		}
 		for _, e := range page {
-			if shard, k, hash := x.place(e.Issuer, e.Serial); shard != nil {
-				x.put(shard, k, hash, e.Status, before[shard])
+			var k indexEntry
+			if shard, hash := x.place(e.Issuer, e.Serial, &k); shard != nil {
+				x.put(shard, &k, hash, e.Status, before[shard])
 			}
 		}
 		before = x.generations() // before the next page is read

@@ -5,12 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// A table finds index entries by key: open addressing with linear probing, so that a look-up touches one or two lines of
-// memory. It is at most four fifths full. The zero table is empty.
+// A table finds index entries by key: open addressing with linear probing by pairs of slots, each pair in one line of the
+// processor's cache. It is at most four fifths full. The zero table is empty.
+//
+// A look-up waits for memory, so it is written to wait once: it reads a whole pair and decides then, for a decision that the
+// processor guesses wrong makes it begin again only when the line is there, and keeps it from fetching what is asked for next.
 //
 // One at a time may write. Who reads takes no lock: it reads again, if the table was written meanwhile.
 type table struct {
-	slots   atomic.Pointer[[]slot] // none, or a power of two
+	slots   atomic.Pointer[[]slot] // none, or a power of two, pairSlots at least
 	used    int
 	writing atomic.Uint64 // odd while somebody writes
 }
@@ -18,8 +21,11 @@ type table struct {
 // A slot holds an entry, or is free.
 type slot [entryWords]atomic.Uint64
 
-// entryWords are 32 octets, so that an entry lies in one line of the processor's cache.
-const entryWords = 4
+const (
+	entryWords = 4 // 32 octets, so that a pair is a line
+	pairSlots  = 2
+	firstSlots = 16
+)
 
 // An indexEntry has no pointers, which spares the collector millions of them. Its words are: status, issuer and size of the
 // serial, an octet each, one that is zero, and the last 4 octets of a serial of 20; its first 8; 8 more; then when it was
@@ -34,22 +40,24 @@ const (
 	whatShift   = 56 // the status
 	issuerShift = 48
 	sizeShift   = 40
-	tailShift   = 24 // the first of the last octets of a serial of over 16
 	fullWords   = 16 // octets of a serial in words of their own
 )
 
-func newIndexKey(issuer uint8, serial []byte) (k indexEntry) {
-	k[0] = uint64(issuer)<<issuerShift | uint64(len(serial))<<sizeShift
-	if len(serial) < fullWords {
-		var text [fullWords]byte
+// keyMask is what of the first word belongs to the key.
+const keyMask = 1<<whatShift - 1
+
+// setKey gives an entry without a key that of a serial.
+func (e *indexEntry) setKey(issuer uint8, serial []byte) {
+	e[0] |= uint64(issuer)<<issuerShift | uint64(len(serial))<<sizeShift
+	if len(serial) != fullWords && len(serial) != maxSerial {
+		var text [maxSerial]byte
 		copy(text[:], serial)
 		serial = text[:]
 	}
-	k[1], k[2] = binary.BigEndian.Uint64(serial), binary.BigEndian.Uint64(serial[8:])
-	for i, b := range serial[fullWords:] {
-		k[0] |= uint64(b) << (tailShift - 8*i)
+	e[1], e[2] = binary.BigEndian.Uint64(serial), binary.BigEndian.Uint64(serial[8:])
+	if len(serial) == maxSerial {
+		e[0] |= uint64(binary.BigEndian.Uint32(serial[fullWords:]))
 	}
-	return k
 }
 
 // serial returns the serial in a buffer.
@@ -62,9 +70,6 @@ func (e *indexEntry) serial(text *[maxSerial]byte) []byte {
 
 func (e *indexEntry) what() uint8 { return uint8(e[0] >> whatShift) }
 
-// setKey gives an entry without a key that one.
-func (e *indexEntry) setKey(k *indexEntry) { e[0], e[1], e[2] = e[0]|k[0], k[1], k[2] }
-
 func (s *slot) load() (e indexEntry) {
 	for i := range s {
 		e[i] = s[i].Load()
@@ -72,48 +77,70 @@ func (s *slot) load() (e indexEntry) {
 	return e
 }
 
+func (s *slot) free() bool { return s[0].Load()>>whatShift == 0 }
+
 func (s *slot) store(e indexEntry) {
 	for i := range s {
 		s[i].Store(e[i])
 	}
 }
 
-// look finds the entry of a key without a lock; sure is false if somebody wrote meanwhile.
-func (t *table) look(k *indexEntry, hash uint64) (e indexEntry, known, sure bool) {
+// look finds the entry of a key without a lock: its first and its last word. sure is false if somebody wrote meanwhile.
+func (t *table) look(k *indexEntry, hash uint64) (first, last uint64, known, sure bool) {
 	before := t.writing.Load()
 	if before&1 != 0 {
-		return e, false, false
+		return 0, 0, false, false
 	}
-	slots := t.slots.Load()
-	if slots == nil {
-		return e, false, t.writing.Load() == before
+	if all := t.slots.Load(); all != nil {
+		slots := *all
+		mask := len(slots) - 1
+		at := home(hash, mask)
+		for range len(slots) / pairSlots {
+			pair := (*[pairSlots]slot)(slots[at:])
+			inA, offA := pair[0].differs(k)
+			inB, offB := pair[1].differs(k)
+			if notA, notB := ones(offA), ones(offB); notA&notB == 0 { // one question, whose answer is nearly always yes
+				first, last, known = inA&^notA|inB&^notB, pair[0][3].Load()&^notA|pair[1][3].Load()&^notB, true
+				break
+			}
+			if inA == 0 || inB == 0 {
+				break
+			}
+			at = (at + pairSlots) & mask
+		}
 	}
-	at, known := find(*slots, k, hash)
-	if known {
-		e = (*slots)[at].load()
-	}
-	return e, known, t.writing.Load() == before
+	return first, last, known, t.writing.Load() == before
 }
 
-const firstSlots = 16
+// differs returns the first word of a slot, and zero if its key is that one.
+func (s *slot) differs(k *indexEntry) (first, off uint64) {
+	first = s[0].Load()
+	return first, first&keyMask ^ k[0] | s[1].Load() ^ k[1] | s[2].Load() ^ k[2]
+}
 
-// find returns where a key is, or where it would be.
+// ones has every bit set, unless n is zero.
+func ones(n uint64) uint64 { return uint64(int64(n|-n) >> 63) }
+
+// find returns where a key is, or where it would be, for who writes. A key is in the pair where its search begins, or in the
+// first one from there on that had room: a pair with a free slot ends every search. No key is all zeros, as a free slot is.
 func find(slots []slot, k *indexEntry, hash uint64) (at int, known bool) {
 	mask := len(slots) - 1
-	at = int(hash) & mask
-	for range slots {
-		s := &slots[at]
-		first := s[0].Load()
-		if first>>whatShift == 0 {
-			return at, false
+	at = home(hash, mask)
+	for {
+		inA, offA := slots[at].differs(k)
+		inB, offB := slots[at+1].differs(k)
+		switch {
+		case offA == 0 || inA == 0 && offB != 0:
+			return at, offA == 0
+		case offB == 0 || inB == 0:
+			return at + 1, offB == 0
 		}
-		if first&(1<<whatShift-1) == k[0] && s[1].Load() == k[1] && s[2].Load() == k[2] {
-			return at, true
-		}
-		at = (at + 1) & mask
+		at = (at + pairSlots) & mask
 	}
-	return at, false // there is always one that is free, but for who reads while others write
 }
+
+// home is the first slot of the pair where a search begins.
+func home(hash uint64, mask int) int { return int(hash) & mask &^ (pairSlots - 1) }
 
 // put sets an entry; hashOf is needed to make room.
 func (t *table) put(e indexEntry, hash uint64, hashOf func(*indexEntry) uint64) {
@@ -121,7 +148,7 @@ func (t *table) put(e indexEntry, hash uint64, hashOf func(*indexEntry) uint64) 
 	defer t.writing.Add(1)
 	slots := t.room(hashOf)
 	key := e
-	key[0] &= 1<<whatShift - 1
+	key[0] &= keyMask
 	at, known := find(slots, &key, hash)
 	slots[at].store(e)
 	if !known {
@@ -142,7 +169,7 @@ func (t *table) room(hashOf func(*indexEntry) uint64) []slot {
 	for i := range old {
 		if e := old[i].load(); e.what() != 0 {
 			key := e
-			key[0] &= 1<<whatShift - 1
+			key[0] &= keyMask
 			at, _ := find(slots, &key, hashOf(&e))
 			slots[at].store(e)
 		}
@@ -165,15 +192,16 @@ func (t *table) remove(k *indexEntry, hash uint64, hashOf func(*indexEntry) uint
 	defer t.writing.Add(1)
 	t.used--
 	mask := len(slots) - 1
-	for at := (gap + 1) & mask; ; at = (at + 1) & mask {
-		e := slots[at].load()
-		if e.what() == 0 {
-			break
-		}
-		home := int(hashOf(&e)) & mask
-		if (at-home)&mask >= (at-gap)&mask {
-			slots[gap].store(e)
-			gap = at
+	for at, full := gap&^1, !slots[gap^1].free(); full; {
+		at = (at + pairSlots) & mask
+		full = !slots[at].free() && !slots[at+1].free()
+		for i := at; i < at+pairSlots; i++ {
+			e := slots[i].load()
+			if e.what() != 0 && (at-home(hashOf(&e), mask))&mask >= (at-gap&^1)&mask {
+				slots[gap].store(e)
+				gap = i
+				break
+			}
 		}
 	}
 	slots[gap].store(indexEntry{})
