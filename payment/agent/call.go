@@ -188,7 +188,7 @@ func (a *Agent) exchange(ctx context.Context, method, to, path, key string, body
 	if err := problem.Read(resp); err != nil {
 		return err
 	}
-	raw, err := readAll(io.LimitReader(resp.Body, maxReply), resp.ContentLength)
+	raw, err := problem.ReadAll(io.LimitReader(resp.Body, maxReply), resp.ContentLength)
 	if err != nil {
 		return Unusable(err, to)
 	}

@@ -28,7 +28,7 @@ const controlFile = "control.sock"
 func Control[In any](a *Agent, path string, do func(ctx context.Context, in In) (any, error)) {
 	writer := problem.Writer{Mappers: []problem.Mapper{mapError}, Logger: a.cfg.Logger}
 	a.control.Handle("POST "+path, problem.Handler(writer, func(w http.ResponseWriter, r *http.Request) error {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err := problem.Body(r, maxBody)
 		if err != nil {
 			return err
 		}

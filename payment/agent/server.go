@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -176,7 +175,7 @@ func (a *Agent) Post(pattern string, handle func(ctx context.Context, c *Call) (
 		if err := a.mayAct(r.Context(), pattern); err != nil {
 			return err
 		}
-		if err := c.readBody(w, r); err != nil {
+		if err := c.readBody(r); err != nil {
 			return err
 		}
 		mine := c.URI + "\x00" + c.Key
@@ -207,7 +206,7 @@ func (a *Agent) Post(pattern string, handle func(ctx context.Context, c *Call) (
 	}})
 }
 
-func (c *Call) readBody(w http.ResponseWriter, r *http.Request) error {
+func (c *Call) readBody(r *http.Request) error {
 	if c.Key = r.Header.Get(idempotencyHeader); c.Key == "" || len(c.Key) > 200 {
 		return payment.Refuse(payment.KeyRequired, idempotencyHeader, strconv.Quote(clip(c.Key)), "ID/OPERATION/NUMBER")
 	}
@@ -215,7 +214,7 @@ func (c *Call) readBody(w http.ResponseWriter, r *http.Request) error {
 		return problem.Errorf(http.StatusUnsupportedMediaType, "media-type", "content type is %q, want application/json", media)
 	}
 	var err error
-	if c.body, err = readAll(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength); err != nil {
+	if c.body, err = problem.Body(r, maxBody); err != nil {
 		return err
 	}
 	h := sha256.New()
@@ -226,16 +225,6 @@ func (c *Call) readBody(w http.ResponseWriter, r *http.Request) error {
 	h.Write(c.body)
 	c.digest = base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 	return nil
-}
-
-// usual is how long a body is trusted to be before it is there.
-const usual = 32 << 10
-
-// readAll is io.ReadAll for what is said to be of that size; negative if it is not known.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	buffer := bytes.NewBuffer(make([]byte, 0, min(max(size, 0), usual)+bytes.MinRead))
-	_, err := buffer.ReadFrom(r)
-	return buffer.Bytes(), err
 }
 
 // replay returns the reply to an operation that was done before, nil if it was not. To another party the

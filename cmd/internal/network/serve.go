@@ -19,6 +19,7 @@ import (
 	"github.com/payca/payca/ca"
 	"github.com/payca/payca/ca/audit"
 	"github.com/payca/payca/cmd/internal/api"
+	"github.com/payca/payca/cmd/internal/listen"
 	"github.com/payca/payca/cmd/internal/notice"
 	"github.com/payca/payca/cmd/internal/sink"
 	"github.com/payca/payca/enroll"
@@ -175,15 +176,9 @@ func (n *Network) Listen() (Listeners, error) {
 // Serve answers until ctx ends, then lets requests under way finish and
 // closes the store.
 func (n *Network) Serve(ctx context.Context, l Listeners) error {
-	secure := &http.Server{
-		Handler: n.handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug), TLSConfig: n.tlsConfig(),
-	}
-	plain := &http.Server{Handler: n.plain(), ReadHeaderTimeout: plainTime, MaxHeaderBytes: 16 << 10, ErrorLog: secure.ErrorLog}
-	limit(secure, headerTime, 30*time.Second)
-	limit(plain, plainTime, plainTime)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return ignoreClosed(secure.ServeTLS(l.HTTPS, "", "")) })
-	group.Go(func() error { return ignoreClosed(plain.Serve(calmListener{l.HTTP})) })
+	group.Go(func() error { return listen.Secure(n.handler, n.tlsConfig(), n.logger).Serve(ctx, l.HTTPS) })
+	group.Go(func() error { return listen.Plain(n.plain(), n.logger).Serve(ctx, l.HTTP) })
 	group.Go(func() error { return n.status.Run(ctx) })
 	group.Go(func() error { return n.keepSelf(ctx) })
 	for _, s := range n.sinks {
@@ -194,26 +189,7 @@ func (n *Network) Serve(ctx context.Context, l Listeners) error {
 	}
 	group.Go(func() error { return n.collect(ctx) })
 	group.Go(func() error { return n.recheck.run(ctx) })
-	group.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		return errors.Join(shutdown(grace, secure), shutdown(grace, plain))
-	})
 	return errors.Join(group.Wait(), n.Close())
-}
-
-// headerTime is how long a client may take for its handshake, and for a header; plainTime, where there is no handshake and
-// what is asked is short, for the whole request: one clock costs less than two.
-const (
-	headerTime = 5 * time.Second
-	plainTime  = 10 * time.Second
-)
-
-// limit bounds connections, and how long a client may take to say what it wants and to take the answer.
-func limit(s *http.Server, header, read time.Duration) {
-	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = header, read, time.Minute, 2*time.Minute
-	s.ConnState = newConnections(maxConnections).watch
 }
 
 // tlsConfig is that of the https listener.
@@ -224,21 +200,6 @@ func (n *Network) tlsConfig() *tls.Config {
 		GetCertificate:   func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
 		VerifyConnection: func(c tls.ConnectionState) error { n.suites.Observe(&c, n.now()); return nil },
 	}
-}
-
-// shutdown lets requests finish, and cuts off what does not within the grace.
-func shutdown(ctx context.Context, s *http.Server) error {
-	if err := s.Shutdown(ctx); err != nil {
-		return s.Close()
-	}
-	return nil
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
 }
 
 // keepSelf renews the listener's certificate at two thirds of its life.

@@ -3,13 +3,13 @@ package node
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/payca/payca/cmd/internal/listen"
 )
 
 // ServeHTTP answers OCSP below /ocsp, on the escaped path and before anything could clean it, and serves CRLs, the certificates
@@ -49,17 +49,8 @@ func (n *Node) serveHealth(w http.ResponseWriter) {
 
 // Serve answers on a listener and follows the CA until ctx ends, then closes the node.
 func (n *Node) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler: n, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(n.cfg.Logger.Handler(), slog.LevelDebug),
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	group.Go(func() error { return listen.Plain(n, n.cfg.Logger).Serve(ctx, l) })
 	group.Go(func() error { return n.source.Run(ctx) })
 	group.Go(func() error { return n.changes.Run(ctx) })
 	group.Go(func() error { return n.responder.Run(ctx) })
@@ -72,14 +63,5 @@ func (n *Node) Serve(ctx context.Context, l net.Listener) error {
 			return nil
 		})
 	}
-	group.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := server.Shutdown(grace); err != nil {
-			return server.Close()
-		}
-		return nil
-	})
 	return errors.Join(group.Wait(), n.Close())
 }

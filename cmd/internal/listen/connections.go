@@ -1,4 +1,4 @@
-package network
+package listen
 
 import (
 	"container/list"

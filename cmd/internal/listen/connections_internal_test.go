@@ -1,8 +1,9 @@
-package network
+package listen
 
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -73,21 +74,31 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 
 func TestWhoSendsSlowlyIsCutOff(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
 		if err != nil {
 			w.WriteHeader(http.StatusRequestTimeout)
 		}
-	}))
-	limit(server.Config, 200*time.Millisecond, 200*time.Millisecond)
-	server.Start()
-	t.Cleanup(server.Close)
+	}), slog.New(slog.DiscardHandler), 16<<10, 200*time.Millisecond, 200*time.Millisecond)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 	for name, text := range map[string]string{
 		"nothing": "", "half a header": "POST / HTTP/1.1\r\nHost: x\r\nContent-Le", "half a body": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
