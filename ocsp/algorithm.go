@@ -61,9 +61,7 @@ func (a SignatureAlgorithm) Sign(key crypto.Signer, message []byte) ([]byte, err
 	if _, here := key.(*ecdsa.PrivateKey); here {
 		random = nil // so says ecdsa.PrivateKey.Sign
 	}
-	h := a.Hash.New()
-	h.Write(message)
-	return key.Sign(random, h.Sum(nil), a.Hash)
+	return key.Sign(random, digest(a.Hash, message), a.Hash)
 }
 
 // checkSignature verifies a signature made with the algorithm of the given

@@ -26,7 +26,7 @@ func (r *Responder) answer(ctx context.Context, fromPath *responderIssuer, in *i
 			return r.shared(ctx, is, &req.CertIDs[0])
 		}
 	}
-	return r.sign(ctx, is, req.CertIDs, req.Nonce)
+	return r.sign(ctx, is, in)
 }
 
 // shared answers a request about one certificate, without nonce: from the cache,
@@ -90,7 +90,7 @@ func (r *Responder) rebuild(is *responderIssuer, k answerKey, id *CertID) *reply
 		return nil
 	}
 	r.counts.rebuilt.Add(1)
-	return keptReply(signer.assemble(data, sig.octets[:sig.size]), signer, produced, now, &single, r.cfg.MaxAge)
+	return keptReply(signer.assemble(nil, data, sig.octets[:sig.size]), signer, produced, now, &single, r.cfg.MaxAge)
 }
 
 // archive writes since when statuses are kept.
@@ -100,18 +100,20 @@ func (r *Responder) archive(single *SingleResponse, produced time.Time) {
 	}
 }
 
-// sign reads the statuses and signs an answer for one request.
-func (r *Responder) sign(ctx context.Context, is *responderIssuer, ids []CertID, nonce []byte) *reply {
-	d := r.draw(ctx, is, ids, nonce)
+// sign reads the statuses and signs an answer for one request, in its own room.
+func (r *Responder) sign(ctx context.Context, is *responderIssuer, in *input) *reply {
+	d := r.draw(ctx, is, in.req.CertIDs, in.req.Nonce, in.room[:0])
 	if d.refused != nil {
 		return d.refused
 	}
-	return liveReply(d.der)
+	in.room = d.der
+	in.live.body, in.live.fields = d.der, liveFields
+	return &in.live
 }
 
 // fly signs an answer that serves whoever asks next, unless the certificate is unknown.
 func (r *Responder) fly(ctx context.Context, is *responderIssuer, k answerKey, id *CertID, f *flight) *reply {
-	d := r.draw(ctx, is, []CertID{*id}, nil)
+	d := r.draw(ctx, is, []CertID{*id}, nil, nil)
 	switch {
 	case d.refused != nil:
 		return d.refused
@@ -132,12 +134,10 @@ type drawn struct {
 	der, signature []byte
 }
 
-// draw reads the statuses and signs them now.
-func (r *Responder) draw(ctx context.Context, is *responderIssuer, ids []CertID, nonce []byte) drawn {
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	default:
+// draw reads the statuses and signs them now; the answer is written to room, if there is enough of it.
+func (r *Responder) draw(ctx context.Context, is *responderIssuer, ids []CertID, nonce, room []byte) drawn {
+	defer r.signing.Add(-1)
+	if r.signing.Add(1) > int64(r.cfg.Inflight) {
 		return drawn{refused: r.tryLater()}
 	}
 	now, err := r.clock.read()
@@ -161,7 +161,7 @@ func (r *Responder) draw(ctx context.Context, is *responderIssuer, ids []CertID,
 			singles[i].NextUpdate = expiry
 		}
 	}
-	der, signature, err := signer.sign(now, nonce, singles)
+	der, signature, err := signer.sign(room, now, nonce, singles)
 	if err != nil {
 		r.cfg.Logger.ErrorContext(ctx, "ocsp answer not signed", slog.String("issuer", is.Name), slog.Any("err", err))
 		r.counts.internal.Add(1)

@@ -76,19 +76,35 @@ func minimal(n []byte) bool {
 func wrap(dst []byte, start int, tag byte) []byte {
 	n := len(dst) - start
 	var header [4]byte
-	head := append(header[:0], tag)
-	switch {
-	case n < 0x80:
-		head = append(head, byte(n))
-	case n < 0x100:
-		head = append(head, 0x81, byte(n))
-	default:
-		head = append(head, 0x82, byte(n>>8), byte(n))
-	}
+	head := appendHeader(header[:0], tag, n)
 	dst = append(dst, head...) // for the room
 	copy(dst[start+len(head):], dst[start:start+n])
 	copy(dst[start:], head)
 	return dst
+}
+
+// appendHeader appends the header of an element of n octets, below 65,536.
+func appendHeader(dst []byte, tag byte, n int) []byte {
+	switch {
+	case n < 0x80:
+		return append(dst, tag, byte(n))
+	case n < 0x100:
+		return append(dst, tag, 0x81, byte(n))
+	default:
+		return append(dst, tag, 0x82, byte(n>>8), byte(n))
+	}
+}
+
+// sizeOf is what an element of n octets takes with its header.
+func sizeOf(n int) int {
+	switch {
+	case n < 0x80:
+		return 2 + n
+	case n < 0x100:
+		return 3 + n
+	default:
+		return 4 + n
+	}
 }
 
 // appendElement appends an element.

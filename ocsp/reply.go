@@ -20,8 +20,8 @@ import (
 // A reply is an HTTP answer: status 200, an OCSP response as body. It is immutable.
 type reply struct {
 	body   []byte
-	fields []field
-	etag   string // quoted; "" if it may not be revalidated
+	fields []field // beside Content-Length
+	etag   string  // quoted; "" if it may not be revalidated
 
 	// Only of replies that may be kept:
 	keep      bool
@@ -39,47 +39,49 @@ type field struct {
 	value []string
 }
 
-func (rep *reply) set(name, value string) {
-	rep.fields = append(rep.fields, field{name, []string{value}})
-}
+func newField(name, value string) field { return field{name, []string{value}} }
+
+var (
+	contentType = newField("Content-Type", "application/ocsp-response")
+	errorFields = []field{contentType, newField("Cache-Control", "no-store")}
+	laterFields = append(slices.Clip(errorFields), newField("Retry-After", "1"))
+	liveFields  = []field{contentType, newField("Cache-Control", "max-age=0, no-transform, must-revalidate")}
+)
 
 // serves says whether a kept reply may still be given.
 func (rep *reply) serves(now time.Time, signer *Signer) bool {
 	return rep.signer == signer && !now.Before(rep.from) && now.Before(rep.renewAt)
 }
 
-func newReply(body []byte, cacheControl string) *reply {
-	rep := &reply{body: body, fields: make([]field, 0, 6)}
-	rep.set("Content-Type", "application/ocsp-response")
-	rep.set("Content-Length", strconv.Itoa(len(body)))
-	rep.set("Cache-Control", cacheControl)
-	return rep
+func newReply(body []byte, fields ...field) *reply {
+	return &reply{body: body, fields: fields}
 }
 
 // errorReply is an unsigned answer; nothing may keep it.
 func errorReply(status ResponseStatus) *reply {
-	rep := newReply([]byte{0x30, 0x03, 0x0a, 0x01, byte(status)}, "no-store")
+	body := []byte{0x30, 0x03, 0x0a, 0x01, byte(status)}
 	if status == TryLater {
-		rep.set("Retry-After", "1")
+		return newReply(body, laterFields...)
 	}
-	return rep
+	return newReply(body, errorFields...)
 }
 
-// liveReply is a signed answer for this request only.
-func liveReply(body []byte) *reply {
-	return newReply(body, "max-age=0, no-transform, must-revalidate")
-}
+// liveReply is a signed answer that nobody may keep.
+func liveReply(body []byte) *reply { return newReply(body, liveFields...) }
 
 // keptReply is a signed answer that serves whoever asks (RFC 5019 section 6.2).
 func keptReply(body []byte, signer *Signer, produced, now time.Time, single *SingleResponse, maxAge time.Duration) *reply {
 	half := single.NextUpdate.Sub(produced) / 2
 	age := max(0, min(produced.Add(half).Sub(now), maxAge))
-	rep := newReply(body, "max-age="+strconv.Itoa(int(age/time.Second))+", public, no-transform, must-revalidate")
 	sum := sha256.Sum256(body)
-	rep.etag = `"` + hex.EncodeToString(sum[:]) + `"`
-	rep.set("Etag", rep.etag)
-	rep.set("Last-Modified", single.ThisUpdate.UTC().Format(http.TimeFormat))
-	rep.set("Expires", single.NextUpdate.UTC().Format(http.TimeFormat))
+	etag := `"` + hex.EncodeToString(sum[:]) + `"`
+	rep := newReply(body, contentType,
+		newField("Cache-Control", "max-age="+strconv.Itoa(int(age/time.Second))+", public, no-transform, must-revalidate"),
+		newField("Etag", etag),
+		newField("Last-Modified", single.ThisUpdate.UTC().Format(http.TimeFormat)),
+		newField("Expires", single.NextUpdate.UTC().Format(http.TimeFormat)),
+	)
+	rep.etag = etag
 	rep.keep, rep.signer, rep.id, rep.from, rep.renewAt = true, signer, single.CertID, single.ThisUpdate, produced.Add(half)
 	rep.id.Raw, rep.id.Serial = bytes.Clone(rep.id.Raw), bytes.Clone(rep.id.Serial)
 	rep.id.IssuerNameHash, rep.id.IssuerKeyHash = bytes.Clone(rep.id.IssuerNameHash), bytes.Clone(rep.id.IssuerKeyHash)
@@ -129,6 +131,9 @@ type input struct {
 	text []byte // base64, of a GET
 	der  []byte
 	req  Request
+
+	room []byte // of a body that nobody keeps
+	live reply  // with that body
 }
 
 var inputs = sync.Pool{New: func() any { return &input{der: make([]byte, 0, 512)} }}
@@ -140,15 +145,21 @@ func (rep *reply) write(w http.ResponseWriter, req *http.Request, get bool) {
 	}
 	if match := req.Header.Get("If-None-Match"); get && match != "" && rep.etag != "" {
 		if strings.Contains(match, rep.etag) || match == "*" {
-			delete(header, "Content-Length")
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 	}
-	if req.Method != http.MethodHead {
+	head := req.Method == http.MethodHead
+	if head || len(rep.body) > counted {
+		header["Content-Length"] = []string{strconv.Itoa(len(rep.body))}
+	}
+	if !head {
 		_, _ = w.Write(rep.body) // the client is gone if this does not work
 	}
 }
+
+// counted is how long a body may be that net/http counts itself, which costs less: "under a few KB", says http.ResponseWriter.
+const counted = 2000
 
 // route splits a path into the issuer it names, nil for none, and the
 // encoded request. Base64 of a request begins with an upper-case M, which no issuer's

@@ -7,8 +7,12 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,5 +159,49 @@ func TestResponderHTTPCaching(t *testing.T) {
 	r.Drop("merchant", leaf.SerialNumber.Bytes())
 	if after := serve(r, "GET", path, nil, "If-None-Match", rec.Header().Get("Etag")); after.Code != 200 {
 		t.Errorf("after a revocation: got HTTP %d, want 200", after.Code)
+	}
+}
+
+// RFC 9919 section 5: every answer has Content-Length, also a long one, one for HEAD, and one that is signed for its request.
+func TestAnswersSayHowLongTheyAre(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t, "merchant ca", "P-256")
+	src := &book{}
+	leaf := ca.leaf(t, 1)
+	src.set("merchant", leaf, ocsp.Status{State: ocsp.Good})
+	server := httptest.NewServer(newResponder(t, ca, src, nil))
+	t.Cleanup(server.Close)
+	short := request(t, leaf, ca.cert, crypto.SHA1, nil)
+	many := rawRequest{ids: slices.Repeat([]ocsp.CertID{certID(t, leaf, ca.cert, crypto.SHA256)}, 32)}.der(t)
+	text := "/" + url.PathEscape(base64.StdEncoding.EncodeToString(short))
+	for _, tt := range []struct {
+		name, method, path string
+		body               []byte
+	}{
+		{"POST", "POST", "", short},
+		{"with nonce", "POST", "", request(t, leaf, ca.cert, crypto.SHA1, octets(16))},
+		{"32 statuses", "POST", "", many},
+		{"refused", "POST", "", []byte{0x30, 3, 2, 1, 0}},
+		{"GET", "GET", text, nil},
+		{"HEAD", "HEAD", text, nil},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), tt.method, server.URL+"/ocsp/merchant"+tt.path, bytes.NewReader(tt.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK || resp.ContentLength <= 0 || tt.method != "HEAD" && resp.ContentLength != int64(len(body)) {
+			t.Errorf("%s: HTTP %d with Content-Length %d and %d octets, want 200 and how many they are", tt.name, resp.StatusCode, resp.ContentLength, len(body))
+		}
+		if tt.name == "32 statuses" && len(body) < 3000 {
+			t.Errorf("%d octets, want a body that is long", len(body))
+		}
 	}
 }

@@ -63,7 +63,7 @@ type Responder struct {
 	cfg     ResponderConfig
 	issuers []*responderIssuer
 	answers answers
-	slots   chan struct{} // one for each signature under way
+	signing atomic.Int64 // signatures under way
 	waiting atomic.Int64
 	clock   clock
 	counts  counters
@@ -118,7 +118,7 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Responder{cfg: cfg, slots: make(chan struct{}, cfg.Inflight)}
+	r := &Responder{cfg: cfg}
 	r.answers.init(cfg.Cached, cfg.Signatures)
 	r.clock.now = cfg.Now
 	for _, is := range cfg.Issuers {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -105,13 +106,14 @@ func checkDelegate(cert, issuer *x509.Certificate) error {
 // an extnValue, nil for none. Times are written in whole seconds. Signing can
 // block for as long as the key does.
 func (s *Signer) Sign(producedAt time.Time, nonce []byte, singles ...SingleResponse) ([]byte, error) {
-	der, _, err := s.sign(producedAt, nonce, singles)
+	der, _, err := s.sign(nil, producedAt, nonce, singles)
 	return der, err
 }
 
-// sign is Sign that returns the bare signature too.
-func (s *Signer) sign(producedAt time.Time, nonce []byte, singles []SingleResponse) (der, signature []byte, err error) {
-	var room [1024]byte
+// sign is Sign that appends to dst, and returns the bare signature too.
+func (s *Signer) sign(dst []byte, producedAt time.Time, nonce []byte, singles []SingleResponse) (der, signature []byte, err error) {
+	room := rooms.Get().(*[usualData]byte)
+	defer rooms.Put(room)
 	data, err := s.appendData(room[:0], producedAt, nonce, singles)
 	if err != nil {
 		return nil, nil, fmt.Errorf("building OCSP response: %w", err)
@@ -120,8 +122,13 @@ func (s *Signer) sign(producedAt time.Time, nonce []byte, singles []SingleRespon
 	if err != nil {
 		return nil, nil, fmt.Errorf("signing OCSP response: %w", err)
 	}
-	return s.assemble(data, signature), signature, nil
+	return s.assemble(dst, data, signature), signature, nil
 }
+
+// usualData is more than ResponseData usually has; what has more gets room of its own.
+const usualData = 1024
+
+var rooms = sync.Pool{New: func() any { return new([usualData]byte) }}
 
 // maxData bounds ResponseData: 32 statuses with all they can say are far below.
 const maxData = 32 << 10
@@ -155,21 +162,23 @@ func (s *Signer) appendData(dst []byte, producedAt time.Time, nonce []byte, sing
 	return wrap(dst, start, tagSequence), nil
 }
 
-// assemble wraps signed ResponseData into an OCSPResponse.
-func (s *Signer) assemble(data, signature []byte) []byte {
-	der := make([]byte, 0, len(data)+len(s.algorithm.DER)+len(signature)+len(s.tail)+64)
-	der = append(der, tagEnum, 1, byte(Successful))
-	wrapped := len(der)
-	der = appendElement(der, tagOID, []byte(oidBasic))
-	basic := len(der)
+// assemble appends an OCSPResponse around signed ResponseData. The lengths are added up from the inside, so that all is written once.
+func (s *Signer) assemble(dst, data, signature []byte) []byte {
+	bits := 1 + len(signature)
+	basic := len(data) + len(s.algorithm.DER) + sizeOf(bits) + len(s.tail)
+	wrapped := sizeOf(len(oidBasic)) + sizeOf(sizeOf(basic))
+	whole := len(derSuccessful) + sizeOf(sizeOf(wrapped))
+	der := append(appendHeader(slices.Grow(dst, sizeOf(whole)), tagSequence, whole), derSuccessful...)
+	der = appendHeader(appendHeader(der, tagExplicit, sizeOf(wrapped)), tagSequence, wrapped)
+	der = append(appendHeader(der, tagOID, len(oidBasic)), oidBasic...)
+	der = appendHeader(appendHeader(der, tagOctetString, sizeOf(basic)), tagSequence, basic)
 	der = append(append(der, data...), s.algorithm.DER...)
-	bits := len(der)
-	der = wrap(append(append(der, 0), signature...), bits, tagBitString) // no unused bits
-	der = append(der, s.tail...)
-	der = wrap(wrap(der, basic, tagSequence), basic, tagOctetString)
-	der = wrap(wrap(der, wrapped, tagSequence), wrapped, tagExplicit)
-	return wrap(der, 0, tagSequence)
+	der = append(appendHeader(der, tagBitString, bits), 0) // no unused bits
+	return append(append(der, signature...), s.tail...)
 }
+
+// derSuccessful is the responseStatus of a signed response.
+const derSuccessful = "\x0a\x01\x00"
 
 var derNull = []byte{5, 0}
 

@@ -3,8 +3,8 @@ package ocsp
 import (
 	"bytes"
 	"crypto"
-	_ "crypto/sha1"   // CertIDs
-	_ "crypto/sha256" // CertIDs
+	_ "crypto/sha1" // CertIDs
+	"crypto/sha256"
 	_ "crypto/sha512" // CertIDs
 	"crypto/x509"
 	"errors"
@@ -219,6 +219,10 @@ func keyBits(cert *x509.Certificate) ([]byte, error) {
 }
 
 func digest(h crypto.Hash, data []byte) []byte {
+	if h == crypto.SHA256 { // of what is signed for each request
+		sum := sha256.Sum256(data)
+		return sum[:]
+	}
 	d := h.New()
 	d.Write(data)
 	return d.Sum(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
@@ -174,12 +175,13 @@ func measure(n int, work func(n int) error) (cost, error) {
 	return cost{(cpu() - before) / time.Duration(n), time.Since(start) / time.Duration(n)}, err
 }
 
-// compare measures several kinds of work in turns, and returns the median of each and of its ratio to the first, by CPU.
+// compare measures several kinds of work in turns, each time in another order so that none always profits or suffers from what
+// came before it, and returns the median of each and of its ratio to the first, by CPU.
 func (r *runner) compare(n int, works ...func(n int) error) (costs []cost, ratios []float64, err error) {
 	all := make([][]cost, len(works))
 	for range r.Pairs {
-		for i, work := range works {
-			c, err := measure(n, work)
+		for _, i := range rand.Perm(len(works)) {
+			c, err := measure(n, works[i])
 			if err != nil {
 				return nil, nil, err
 			}

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// connections is how many the loader keeps open.
-const connections = 8
+// connections is how many the loader keeps open: more than there are processors, so that a server always has something to do.
+const connections = 64
 
 // Load is the process that loads a server: each line that it reads, METHOD URL COUNT BODY, the body in base64 or "-", is
 // so many requests over kept-alive connections, answered by a line: ok, or what went wrong.

@@ -2,8 +2,10 @@ package listen
 
 import (
 	"io"
+	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +19,7 @@ func (l calmListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &calm{Conn: conn}, nil
+	return newCalm(conn), nil
 }
 
 // precision is by how much a deadline may be missed.
@@ -28,22 +30,40 @@ const precision = time.Second
 type calm struct {
 	net.Conn
 	read, write deadline
+	known       *connection // in the books of the server, nil before it is
 }
 
-// A deadline is that of one direction.
+func newCalm(conn net.Conn) *calm {
+	c := &calm{Conn: conn}
+	c.read.wanted.Store(never)
+	c.read.set.Store(never)
+	c.write.wanted.Store(never)
+	c.write.set.Store(never)
+	return c
+}
+
+// A deadline is that of one direction, in time since begun. It takes no lock unless there is something to tell.
 type deadline struct {
+	wanted atomic.Int64
+	set    atomic.Int64 // what the connection was told; changed under mu
+	busy   atomic.Int64 // reads or writes under way
 	mu     sync.Mutex
-	wanted time.Time // zero for none; guarded by mu
-	set    time.Time // what the connection was told; guarded by mu
-	busy   int       // reads or writes under way; guarded by mu
 }
 
-// want notes a deadline.
+// never is no deadline.
+const never = math.MaxInt64
+
+// begun is what deadlines are counted from, so that they keep the steady clock that time.Now has.
+var begun = time.Now()
+
+// want notes a deadline. Either it sees that a read or write is under way, or that one sees the deadline when it begins.
 func (d *deadline) want(t time.Time, tell func(time.Time) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.wanted = t
-	if d.busy == 0 {
+	at := int64(never)
+	if !t.IsZero() {
+		at = int64(t.Sub(begun))
+	}
+	d.wanted.Store(at)
+	if d.busy.Load() == 0 {
 		return nil
 	}
 	return d.tell(tell)
@@ -51,24 +71,41 @@ func (d *deadline) want(t time.Time, tell func(time.Time) error) error {
 
 // begin tells the connection what it has to know for a read or write.
 func (d *deadline) begin(tell func(time.Time) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.busy++
+	d.busy.Add(1)
 	return d.tell(tell)
 }
 
-func (d *deadline) end() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.busy--
-}
+func (d *deadline) end() { d.busy.Add(-1) }
 
+// tell tells the connection until it knows what is wanted, which may move meanwhile: who finds it told goes on without the lock.
 func (d *deadline) tell(tell func(time.Time) error) error {
-	if d.wanted.IsZero() == d.set.IsZero() && d.wanted.Sub(d.set).Abs() < precision {
+	if near(d.wanted.Load(), d.set.Load()) {
 		return nil
 	}
-	d.set = d.wanted
-	return tell(d.wanted)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		at := d.wanted.Load()
+		if near(at, d.set.Load()) {
+			return nil
+		}
+		d.set.Store(at)
+		var t time.Time
+		if at != never {
+			t = begun.Add(time.Duration(at))
+		}
+		if err := tell(t); err != nil {
+			return err
+		}
+	}
+}
+
+// near reports whether two deadlines are as good as one.
+func near(a, b int64) bool {
+	if a == never || b == never {
+		return a == b
+	}
+	return time.Duration(a-b).Abs() < precision
 }
 
 // Read implements net.Conn.

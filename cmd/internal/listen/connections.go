@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // maxConnections bounds the connections of a listener: those above it cost whoever has been silent for longest.
@@ -22,8 +24,13 @@ type connections struct {
 // A connection is one that is open.
 type connection struct {
 	net.Conn
-	busy bool // a request is served
+	busy  atomic.Bool // a request is served
+	moved time.Time   // when it went to the end of the turns; of the goroutine that serves it
 }
+
+// precise is how exactly it is known who has been silent for longest: whoever says something more often does not wait for the
+// books each time.
+const precise = time.Second
 
 func newConnections(most int) *connections {
 	return &connections{most: most, open: map[net.Conn]*list.Element{}, turns: list.New()}
@@ -38,27 +45,48 @@ func (c *connections) watch(conn net.Conn, state http.ConnState) {
 
 // note keeps the books, and returns the connection that has to go.
 func (c *connections) note(conn net.Conn, state http.ConnState) net.Conn {
+	quick, ok := conn.(*calm)
+	if ok && quick.known != nil && quick.known.heard(state) {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch at := c.open[conn]; {
 	case at != nil && (state == http.StateActive || state == http.StateIdle):
-		at.Value.(*connection).busy = state == http.StateActive
+		at.Value.(*connection).busy.Store(state == http.StateActive)
 		c.turns.MoveToBack(at)
 	case at != nil:
 		c.forget(at)
 	case state == http.StateNew:
-		c.open[conn] = c.turns.PushBack(&connection{Conn: conn})
+		known := &connection{Conn: conn}
+		c.open[conn] = c.turns.PushBack(known)
+		if ok {
+			quick.known = known
+		}
 	}
 	if len(c.open) <= c.most {
 		return nil
 	}
 	for at := c.turns.Front(); at != nil; at = at.Next() {
-		if known := at.Value.(*connection); !known.busy {
+		if known := at.Value.(*connection); !known.busy.Load() {
 			c.forget(at)
 			return known.Conn
 		}
 	}
 	return nil
+}
+
+// heard notes a state, and reports whether the books can stay as they are.
+func (c *connection) heard(state http.ConnState) bool {
+	if state != http.StateActive && state != http.StateIdle {
+		return false
+	}
+	c.busy.Store(state == http.StateActive)
+	if time.Since(c.moved) < precise {
+		return true
+	}
+	c.moved = time.Now()
+	return false
 }
 
 func (c *connections) forget(at *list.Element) {

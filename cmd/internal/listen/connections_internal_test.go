@@ -15,6 +15,19 @@ import (
 // Ten thousand connections that say nothing cost those among them that have been silent for longest, and nobody who asks something.
 func TestSilentConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
+	for name, accept := range map[string]func(l net.Listener) net.Listener{
+		"secure": func(l net.Listener) net.Listener { return l },
+		"plain":  func(l net.Listener) net.Listener { return calmListener{l} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			silentConnections(t, accept)
+		})
+	}
+}
+
+func silentConnections(t *testing.T, accept func(l net.Listener) net.Listener) {
+	t.Helper()
 	const most, silent = 50, 500
 	c := newConnections(most)
 	entered, leave := make(chan struct{}), make(chan struct{})
@@ -25,6 +38,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "here")
 	}))
+	server.Listener = accept(server.Listener)
 	server.Config.ConnState = c.watch
 	server.Start()
 	defer server.Close()
