@@ -180,7 +180,7 @@ func measure(n int, work func(n int) error) (cost, error) {
 func (r *runner) compare(n int, works ...func(n int) error) (costs []cost, ratios []float64, err error) {
 	all := make([][]cost, len(works))
 	for range r.Pairs {
-		for _, i := range rand.Perm(len(works)) {
+		for _, i := range rand.Perm(len(works)) { //nolint:gosec // nobody guesses at it
 			c, err := measure(n, works[i])
 			if err != nil {
 				return nil, nil, err
