@@ -132,11 +132,8 @@ func Sign(s Signer, body Body) (Object, error) {
 	text = append(text, '.')
 	text = b64.AppendEncode(text, payload)
 	sum := sha256.Sum256(text)
-	random := rand.Reader
-	if _, here := s.Key.(*ecdsa.PrivateKey); here {
-		random = nil // by RFC 6979, which takes a quarter less
-	}
-	der, err := s.Key.Sign(random, sum[:], crypto.SHA256)
+	// The nonce is drawn: two captures of one second must be two objects, of which one is refused, and not one.
+	der, err := s.Key.Sign(rand.Reader, sum[:], crypto.SHA256)
 	if err != nil {
 		return "", fmt.Errorf("signing %s: %w", h.Kind, err)
 	}
