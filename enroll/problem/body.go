@@ -56,13 +56,19 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 }
 
 // Body reads the body of a request; the error for one of more than limit bytes is an *http.MaxBytesError. One that
-// announces more is not read at all, so that a client that waits for leave to send it hears why it may not.
+// announces more is not read if its client waits for leave to send it, and else read and thrown away: both hear why.
 func Body(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
+		if r.Header.Get("Expect") == "" { // the client sends it without leave: one that is cut off may not see the answer
+			_, _ = io.CopyN(io.Discard, r.Body, min(r.ContentLength, maxDiscarded))
+		}
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
 	return ReadAll(http.MaxBytesReader(nil, r.Body, limit), r.ContentLength)
 }
+
+// maxDiscarded is how much of a body that is too long is read, so that who sends it hears why it is refused.
+const maxDiscarded = 16 << 20
 
 // usual is how long a body is trusted to be before it is there.
 const usual = 32 << 10
