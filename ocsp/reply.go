@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// A reply is an HTTP answer: status 200, an OCSP response as body. It is immutable.
+// A reply is an HTTP answer: status 200, an OCSP response as body. It is immutable, but for the one of an input, which is that
+// of one request after another.
 type reply struct {
 	body   []byte
 	fields []field // beside Content-Length

@@ -2,7 +2,6 @@ package listen
 
 import (
 	"io"
-	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -19,7 +18,7 @@ func (l calmListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCalm(conn), nil
+	return &calm{Conn: conn}, nil
 }
 
 // precision is by how much a deadline may be missed.
@@ -33,15 +32,6 @@ type calm struct {
 	known       *connection // in the books of the server, nil before it is
 }
 
-func newCalm(conn net.Conn) *calm {
-	c := &calm{Conn: conn}
-	c.read.wanted.Store(never)
-	c.read.set.Store(never)
-	c.write.wanted.Store(never)
-	c.write.set.Store(never)
-	return c
-}
-
 // A deadline is that of one direction, in time since begun. It takes no lock unless there is something to tell.
 type deadline struct {
 	wanted atomic.Int64
@@ -50,8 +40,8 @@ type deadline struct {
 	mu     sync.Mutex
 }
 
-// never is no deadline.
-const never = math.MaxInt64
+// never is no deadline. As a time it is when the process began, which is nobody's deadline.
+const never = 0
 
 // begun is what deadlines are counted from, so that they keep the steady clock that time.Now has.
 var begun = time.Now()

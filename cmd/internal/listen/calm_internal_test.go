@@ -31,7 +31,7 @@ func piped(t *testing.T) (*calm, *told, net.Conn) {
 	near, far := net.Pipe()
 	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
 	inner := &told{Conn: near}
-	return newCalm(inner), inner, far
+	return &calm{Conn: inner}, inner, far
 }
 
 func TestADeadlineIsKept(t *testing.T) {
