@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -19,7 +21,8 @@ const connections = 64
 // Load is the process that loads a server: each line that it reads, METHOD URL COUNT BODY, the body in base64 or "-", is
 // so many requests over kept-alive connections, answered by a line: ok, or what went wrong.
 func Load(ctx context.Context, in io.Reader, out io.Writer) (err error) {
-	servers := map[string]*wires{} // by URL
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // another would sleep until an answer is there
+	servers := map[string]*crowd{}                  // by URL
 	defer func() {
 		for _, server := range servers {
 			err = errors.Join(err, server.close())
@@ -39,7 +42,7 @@ func Load(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	return lines.Err()
 }
 
-func load(ctx context.Context, servers map[string]*wires, order []string) error {
+func load(ctx context.Context, servers map[string]*crowd, order []string) error {
 	if len(order) != 4 {
 		return fmt.Errorf("%d words, want METHOD URL COUNT BODY", len(order))
 	}
@@ -59,12 +62,16 @@ func load(ctx context.Context, servers map[string]*wires, order []string) error 
 	}
 	server, ok := servers[order[1]]
 	if !ok {
-		if server, err = newWires(order[1], connections, nil); err != nil {
+		u, err := url.Parse(order[1])
+		if err != nil {
+			return err
+		}
+		if server, err = newCrowd(ctx, u.Host, connections); err != nil {
 			return err
 		}
 		servers[order[1]] = server
 	}
-	return together(n, connections, func() error { return server.exchange(ctx, raw, http.StatusOK) })
+	return server.ask(ctx, n, raw, http.StatusOK)
 }
 
 // A loader is the running process of [Load].

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"time"
 
@@ -108,7 +109,8 @@ func (l *responderLoad) measure(r *runner, key *ecdsa.PrivateKey) error {
 	get := func(url string) func(n int) error {
 		return func(n int) error { return l.send(http.MethodGet, url, n, nil) }
 	}
-	n, fine := r.n(3_000), *r // many short turns: what else the machine does falls on both
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(1, runtime.NumCPU()-1))) // the loader needs one of its own
+	n, fine := r.n(3_000), *r                                                // many short turns: what else the machine does falls on both
 	fine.Pairs *= 6
 	posts, ratios, err := fine.compare(n, post(l.bare, l.plain), post(l.address, l.plain), post(l.address, l.nonce), post(l.signing, l.nonce),
 		func(n int) error { return signatures(key, n) })
