@@ -295,3 +295,45 @@ func TestEachRequestHasTheCheckerOfItsOperation(t *testing.T) { // case 57
 		}
 	}
 }
+
+func TestTheConnectionsOfManyAtATimeAreKept(t *testing.T) {
+	t.Parallel()
+	const many = 80
+	ca := testca.New(t)
+	arrived, next := make(chan struct{}, many), make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-next // when all are there
+		io.WriteString(w, r.RemoteAddr)
+	})
+	url := serve(t, must(mtls.Server(ca.Source(t, gw1), mtls.AuthorizeRole(policy.Merchant), &testca.Status{})), false, handler)
+	client := &http.Client{
+		Transport: must(mtls.Transport(ca.Source(t, shop1), mtls.AuthorizeRole(policy.Gateway), &testca.Status{})), Timeout: time.Minute,
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	connections := map[string]bool{}
+	for range 2 {
+		answers := make(chan string, many)
+		for range many {
+			go func() {
+				answer, err := get(client, url)
+				if err != nil {
+					t.Error(err)
+				}
+				answers <- answer
+			}()
+		}
+		for range many {
+			<-arrived
+		}
+		for range many {
+			next <- struct{}{}
+		}
+		for range many {
+			connections[<-answers] = true
+		}
+	}
+	if len(connections) != many {
+		t.Errorf("%d connections for %d requests at a time, twice, want %d", len(connections), many, many)
+	}
+}

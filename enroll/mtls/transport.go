@@ -24,9 +24,13 @@ func Transport(src *enroll.Source, authorize Authorizer, status StatusChecker) (
 	}
 	return &HTTPTransport{check: c, next: &http.Transport{
 		TLSClientConfig: clientConfig(src, c), ForceAttemptHTTP2: true,
-		MaxIdleConnsPerHost: 64, WriteBufferSize: 16 << 10, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
+		MaxIdleConnsPerHost: maxIdle, WriteBufferSize: 16 << 10, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: handshakeTimeout,
 	}}, nil
 }
+
+// maxIdle is how many connections to one server are kept for the next request. A handshake with certificates on both sides
+// costs as much as many requests, so all are kept that a busy minute needed.
+const maxIdle = 512
 
 // An HTTPTransport is what [Transport] returns.
 type HTTPTransport struct {

@@ -56,15 +56,20 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 }
 
 // Body reads the body of a request; the error for one of more than limit bytes is an *http.MaxBytesError. One that
-// announces more is not read if its client waits for leave to send it, and else read and thrown away: both hear why.
+// announces more is not read if its client waits for leave to send it. The rest of any other is read and thrown away, since
+// a client that is cut off while it sends may not see why.
 func Body(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
-		if r.Header.Get("Expect") == "" { // the client sends it without leave: one that is cut off may not see the answer
-			_, _ = io.CopyN(io.Discard, r.Body, min(r.ContentLength, maxDiscarded))
+		if r.Header.Get("Expect") == "" {
+			_, _ = io.CopyN(io.Discard, r.Body, maxDiscarded)
 		}
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	return ReadAll(http.MaxBytesReader(nil, r.Body, limit), r.ContentLength)
+	body, err := ReadAll(http.MaxBytesReader(nil, r.Body, limit), r.ContentLength)
+	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
+		_, _ = io.CopyN(io.Discard, r.Body, maxDiscarded)
+	}
+	return body, err
 }
 
 // maxDiscarded is how much of a body that is too long is read, so that who sends it hears why it is refused.

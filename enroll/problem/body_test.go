@@ -7,13 +7,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/payca/payca/enroll/problem"
 )
 
-// A client that waits for leave to send too much is refused at once; one that does not say how much it sends, when it is too much.
+// A client that waits for leave to send too much is refused at once. One that sends without it is not cut off: it would meet a
+// reset in the place of the answer.
 func TestABodyThatIsTooLong(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,5 +48,18 @@ func TestABodyThatIsTooLong(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 		_ = conn.Close()
+	}
+	for name, size := range map[string]int64{"announced, under way": 8_000_000, "unannounced, under way": -1} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(strings.Repeat("x", 8_000_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = size
+		resp, err := server.Client().Do(req)
+		if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge || resp.Close {
+			t.Errorf("%s: got %v, %v, want HTTP 413 on a connection that stays", name, resp, err)
+		} else {
+			_ = resp.Body.Close()
+		}
 	}
 }

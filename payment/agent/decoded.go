@@ -7,7 +7,7 @@ import (
 )
 
 // maxDecoded bounds how many values an agent remembers decoded.
-const maxDecoded = 256
+const maxDecoded = 1024
 
 // A copier is what a role keeps under a name and reads several times for each request, so that it is worth to be remembered
 // decoded. Take makes it a copy of another one, in which nothing that the role changes in place is shared; false if the other
@@ -50,8 +50,14 @@ func (d *decoded) keep(name string, raw []byte, v any) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.values == nil || len(d.values) >= maxDecoded {
-		d.values = map[string]decodedValue{} // they are decoded again as they are needed
+	if d.values == nil {
+		d.values = map[string]decodedValue{}
+	}
+	if _, known := d.values[name]; !known && len(d.values) >= maxDecoded {
+		for other := range d.values { // any one: it is decoded again when it is needed
+			delete(d.values, other)
+			break
+		}
 	}
 	d.values[name] = decodedValue{bytes.Clone(raw), value}
 }

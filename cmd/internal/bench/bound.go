@@ -16,8 +16,8 @@ import (
 	"github.com/payca/payca/payment/agent"
 )
 
-// work is the cryptography that one payment cannot do without (12 signatures, 22 verifications, 3 objects sealed and
-// unsealed), on objects as long as the real ones.
+// work is the cryptography that the objects of one payment cannot do without (13 signatures, 23 verifications, 3 objects sealed
+// and unsealed), on objects as long as the real ones.
 type work struct {
 	signed   [][]byte // what is signed
 	verified [][]byte // what is verified
@@ -27,7 +27,7 @@ type work struct {
 	made     [][]byte // signatures of verified
 }
 
-// readers says how many verify each kind of object; delivered is signed when the contract asks for it, and is over the bound.
+// readers says how many must verify each kind of object.
 var readers = []struct {
 	payment.Kind
 	n int
@@ -41,6 +41,7 @@ var readers = []struct {
 	{payment.KindConfirm, 2},
 	{payment.KindResult, 1},
 	{payment.KindReceipt, 1},
+	{payment.KindDelivered, 1},
 	{payment.KindCapture, 1},
 	{payment.KindTransfer, 2},
 	{payment.KindTransferred, 3},
