@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,10 +16,13 @@ const laterThan = time.Second
 // not done, or found out, again. The zero value is empty.
 type later struct {
 	mu     sync.Mutex
-	writes []deferred // guarded by mu; one for each key
+	writes map[place]deferred // guarded by mu
 	timer  *time.Timer
 	flush  func() // called laterThan after the first write
 }
+
+// A place is where a write goes.
+type place struct{ bucket, key string }
 
 // A deferred is one write: of a value under a key, or its removal if the value is nil.
 type deferred struct {
@@ -27,16 +31,17 @@ type deferred struct {
 	value  []byte
 }
 
-func (d deferred) is(bucket []byte, key string) bool {
-	return d.key == key && &d.bucket[0] == &bucket[0] // buckets are variables of this package
-}
+func (d deferred) place() place { return place{string(d.bucket), d.key} }
 
 // add leaves a write to the next commit, in the place of one of the same key.
 func (l *later) add(bucket []byte, key string, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remove(bucket, key)
-	l.writes = append(l.writes, deferred{bucket, key, value})
+	if l.writes == nil {
+		l.writes = map[place]deferred{}
+	}
+	d := deferred{bucket, key, value}
+	l.writes[d.place()] = d
 	if l.timer == nil {
 		l.timer = time.AfterFunc(laterThan, l.flush)
 	} else if len(l.writes) == 1 {
@@ -48,44 +53,34 @@ func (l *later) add(bucket []byte, key string, value []byte) {
 func (l *later) drop(bucket []byte, key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.remove(bucket, key)
-}
-
-func (l *later) remove(bucket []byte, key string) {
-	l.writes = slices.DeleteFunc(l.writes, func(d deferred) bool { return d.is(bucket, key) })
+	delete(l.writes, place{string(bucket), key})
 }
 
 // get returns the value that waits under a key, nil for one that is to be removed; false if nothing waits.
 func (l *later) get(bucket []byte, key string) ([]byte, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range l.writes {
-		if d.is(bucket, key) {
-			return d.value, true
-		}
-	}
-	return nil, false
+	d, waits := l.writes[place{string(bucket), key}]
+	return d.value, waits
 }
 
 // list returns what waits.
 func (l *later) list() []deferred {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.writes)
+	return slices.Collect(maps.Values(l.writes))
 }
 
 // settle forgets what was committed, unless it was replaced meanwhile.
 func (l *later) settle(done []deferred) {
-	if len(done) == 0 {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writes = slices.DeleteFunc(l.writes, func(d deferred) bool {
-		return slices.ContainsFunc(done, func(e deferred) bool {
-			return d.is(e.bucket, e.key) && len(d.value) == len(e.value) && (len(d.value) == 0 || &d.value[0] == &e.value[0])
-		})
-	})
+	for _, d := range done {
+		now, waits := l.writes[d.place()]
+		if waits && len(now.value) == len(d.value) && (len(d.value) == 0 || &now.value[0] == &d.value[0]) {
+			delete(l.writes, d.place())
+		}
+	}
 }
 
 // defers writes what waits. It runs before what the transaction is for, which may write one of the keys anew.

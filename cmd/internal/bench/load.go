@@ -71,7 +71,11 @@ func load(ctx context.Context, servers map[string]*crowd, order []string) error 
 		}
 		servers[order[1]] = server
 	}
-	return server.ask(ctx, n, raw, http.StatusOK)
+	if err := server.ask(ctx, n, raw, http.StatusOK); err != nil {
+		delete(servers, order[1]) // its connections are in the middle of something
+		return errors.Join(err, server.close())
+	}
+	return nil
 }
 
 // A loader is the running process of [Load].

@@ -88,6 +88,9 @@ type asker struct {
 
 // look reads what is there, and reports whether that is the whole answer.
 func (a *asker) look(want int) (answered bool, err error) {
+	if len(a.got) == cap(a.got) {
+		return false, fmt.Errorf("the server's answer has more than %d octets", maxAnswer)
+	}
 	n := 0
 	failed := a.raw.Read(func(fd uintptr) bool {
 		n, err = syscall.Read(int(fd), a.got[len(a.got):cap(a.got)])
