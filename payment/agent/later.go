@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -16,32 +15,22 @@ const laterThan = time.Second
 // not done, or found out, again. The zero value is empty.
 type later struct {
 	mu     sync.Mutex
-	writes map[place]deferred // guarded by mu
+	writes map[place][]byte // guarded by mu
 	timer  *time.Timer
 	flush  func() // called laterThan after the first write
 }
 
-// A place is where a write goes.
+// A place is where a value goes; one that is nil removes what is there.
 type place struct{ bucket, key string }
-
-// A deferred is one write: of a value under a key, or its removal if the value is nil.
-type deferred struct {
-	bucket []byte
-	key    string
-	value  []byte
-}
-
-func (d deferred) place() place { return place{string(d.bucket), d.key} }
 
 // add leaves a write to the next commit, in the place of one of the same key.
 func (l *later) add(bucket []byte, key string, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.writes == nil {
-		l.writes = map[place]deferred{}
+		l.writes = map[place][]byte{}
 	}
-	d := deferred{bucket, key, value}
-	l.writes[d.place()] = d
+	l.writes[place{string(bucket), key}] = value
 	if l.timer == nil {
 		l.timer = time.AfterFunc(laterThan, l.flush)
 	} else if len(l.writes) == 1 {
@@ -60,38 +49,38 @@ func (l *later) drop(bucket []byte, key string) {
 func (l *later) get(bucket []byte, key string) ([]byte, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d, waits := l.writes[place{string(bucket), key}]
-	return d.value, waits
+	value, waits := l.writes[place{string(bucket), key}]
+	return value, waits
 }
 
 // list returns what waits.
-func (l *later) list() []deferred {
+func (l *later) list() map[place][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Collect(maps.Values(l.writes))
+	return maps.Clone(l.writes)
 }
 
 // settle forgets what was committed, unless it was replaced meanwhile.
-func (l *later) settle(done []deferred) {
+func (l *later) settle(done map[place][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range done {
-		now, waits := l.writes[d.place()]
-		if waits && len(now.value) == len(d.value) && (len(d.value) == 0 || &now.value[0] == &d.value[0]) {
-			delete(l.writes, d.place())
+	for at, value := range done {
+		now, waits := l.writes[at]
+		if waits && len(now) == len(value) && (len(value) == 0 || &now[0] == &value[0]) {
+			delete(l.writes, at)
 		}
 	}
 }
 
 // defers writes what waits. It runs before what the transaction is for, which may write one of the keys anew.
-func (tx *Tx) defers(writes []deferred) error {
-	for _, d := range writes {
-		bucket := tx.bolt.Bucket(d.bucket)
+func (tx *Tx) defers(writes map[place][]byte) error {
+	for at, value := range writes {
+		bucket := tx.bolt.Bucket([]byte(at.bucket))
 		var err error
-		if d.value == nil {
-			err = bucket.Delete([]byte(d.key))
+		if value == nil {
+			err = bucket.Delete([]byte(at.key))
 		} else {
-			err = bucket.Put([]byte(d.key), d.value)
+			err = bucket.Put([]byte(at.key), value)
 		}
 		if err != nil {
 			return err

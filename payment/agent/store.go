@@ -64,7 +64,7 @@ func (a *Agent) prepare() error {
 func (a *Agent) Write(ctx context.Context, apply func(tx *Tx) error) error {
 	a.counters.commits.Add(1)
 	var wake []func()
-	var done []deferred
+	var done map[place][]byte
 	err := a.db.Write(ctx, func(bolt *bbolt.Tx) error {
 		tx, waiting := &Tx{bolt: bolt, agent: a}, a.later.list()
 		if err := tx.defers(waiting); err != nil {

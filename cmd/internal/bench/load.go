@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -62,11 +61,7 @@ func load(ctx context.Context, servers map[string]*crowd, order []string) error 
 	}
 	server, ok := servers[order[1]]
 	if !ok {
-		u, err := url.Parse(order[1])
-		if err != nil {
-			return err
-		}
-		if server, err = newCrowd(ctx, u.Host, connections); err != nil {
+		if server, err = newCrowd(ctx, order[1], connections); err != nil {
 			return err
 		}
 		servers[order[1]] = server

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
+	"net/url"
 	"syscall"
 )
 
@@ -17,11 +17,15 @@ import (
 // much as the whole request: then a server that is slower than its clients would pay for it, and one that is faster would not.
 type crowd struct{ askers []*asker }
 
-// newCrowd opens so many connections.
-func newCrowd(ctx context.Context, address string, size int) (c *crowd, err error) {
-	c = &crowd{}
+// newCrowd opens so many connections to a server, over HTTP.
+func newCrowd(ctx context.Context, server string, size int) (*crowd, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	c := &crowd{}
 	for range size {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -44,8 +48,7 @@ func (c *crowd) close() error {
 
 // ask sends a request n times and wants each answered with the status.
 func (c *crowd) ask(ctx context.Context, n int, request []byte, want int) error {
-	left, waiting := n, 0
-	for left > 0 || waiting > 0 {
+	for asked, done := 0, 0; done < n; {
 		for _, a := range c.askers {
 			if a.waits {
 				answered, err := a.look(want)
@@ -56,17 +59,16 @@ func (c *crowd) ask(ctx context.Context, n int, request []byte, want int) error 
 					continue
 				}
 				a.waits = false
-				waiting--
+				done++
 			}
-			if left == 0 {
+			if asked == n {
 				continue
 			}
 			if _, err := a.conn.Write(request); err != nil {
 				return err
 			}
 			a.waits = true
-			waiting++
-			left--
+			asked++
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -107,20 +109,11 @@ func (a *asker) look(want int) (answered bool, err error) {
 		return false, fmt.Errorf("the server has closed after %d octets of its answer", len(a.got))
 	}
 	a.got = a.got[:len(a.got)+n]
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(a.got)), nil)
+	err = readAnswer(bufio.NewReader(bytes.NewReader(a.got)), want)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, nil
 	} else if err != nil {
 		return false, err
-	}
-	body, err := io.ReadAll(resp.Body)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, nil
-	} else if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return false, err
-	}
-	if resp.StatusCode != want {
-		return false, fmt.Errorf("the server answers %s, want %d: %s", resp.Status, want, body[:min(len(body), 200)])
 	}
 	a.got = a.got[:0]
 	return true, nil

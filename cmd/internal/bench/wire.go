@@ -21,24 +21,21 @@ type wire struct {
 	in   *bufio.Reader
 }
 
-// wires are connections to one server, each for one caller at a time.
+// wires are connections to one server over TLS, each for one caller at a time.
 type wires struct {
-	address string      // host:port
-	tls     *tls.Config // nil for HTTP
+	address string // host:port
+	dialer  tls.Dialer
 	idle    chan *wire
 }
 
-// newWires makes a pool for so many callers at most; its connections are opened when they are needed. roots are nil for HTTP.
+// newWires makes a pool for so many callers at most; its connections are opened when they are needed.
 func newWires(server string, callers int, roots *x509.CertPool) (*wires, error) {
 	u, err := url.Parse(server)
 	if err != nil {
 		return nil, err
 	}
-	p := &wires{address: u.Host, idle: make(chan *wire, callers)}
-	if roots != nil {
-		p.tls = &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS13}
-	}
-	return p, nil
+	conf := &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS13}
+	return &wires{address: u.Host, dialer: tls.Dialer{Config: conf}, idle: make(chan *wire, callers)}, nil
 }
 
 // exchange sends a request that [request] made and wants the status.
@@ -59,16 +56,9 @@ func (p *wires) exchange(ctx context.Context, request []byte, want int) (err err
 }
 
 func (p *wires) dial(ctx context.Context) (*wire, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address)
+	conn, err := p.dialer.DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, err
-	}
-	if p.tls != nil {
-		secure := tls.Client(conn, p.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-		conn = secure
 	}
 	return &wire{conn, bufio.NewReader(conn)}, nil
 }
@@ -90,7 +80,12 @@ func (w *wire) exchange(request []byte, want int) error {
 	if _, err := w.conn.Write(request); err != nil {
 		return err
 	}
-	resp, err := http.ReadResponse(w.in, nil)
+	return readAnswer(w.in, want)
+}
+
+// readAnswer reads an answer to its end and wants the status. The error wraps io.ErrUnexpectedEOF if there is only a part of it.
+func readAnswer(in *bufio.Reader, want int) error {
+	resp, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return err
 	}
